@@ -1,0 +1,40 @@
+// A histogram of durations with a fixed relative error, after Gil Tene's HdrHistogram: each power
+// of two is cut into 64 equal buckets, so a value is known to within 1/64, about 1.6 %. Counts
+// only; not thread-safe. Histograms of several sources are merged by adding, never by averaging
+// percentiles.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace evpool {
+
+class LatencyHistogram {
+ public:
+  void record(std::uint64_t value_ns);
+  void merge(const LatencyHistogram& other);
+
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] std::uint64_t max_ns() const { return max_ns_; }  // exact
+  [[nodiscard]] double mean_ns() const;
+
+  // The least value that at least `percent` of all values do not exceed, rounded up to its bucket's
+  // end; 0 when there are none. REQUIRES: 0 < percent <= 100.
+  [[nodiscard]] std::uint64_t percentile_ns(double percent) const;
+
+ private:
+  static constexpr unsigned kSubBucketBits = 6;
+  static constexpr std::size_t kSubBuckets = std::size_t{1} << kSubBucketBits;
+  static constexpr std::size_t kBuckets = (64 - kSubBucketBits + 1) * kSubBuckets;
+
+  static std::size_t bucket_of(std::uint64_t value);
+  static std::uint64_t last_value_of(std::size_t bucket);
+
+  std::array<std::uint64_t, kBuckets> counts_{};
+  std::uint64_t count_ = 0;
+  std::uint64_t max_ns_ = 0;
+  double sum_ns_ = 0;
+};
+
+}  // namespace evpool

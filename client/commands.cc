@@ -1,0 +1,210 @@
+#include "client/commands.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "client/client.h"
+#include "client/line_reader.h"
+
+namespace evpool {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Enough to keep a server busy, and far from its bounds.
+constexpr std::size_t kMapWindow = 256;
+
+Exit exit_of(const CallResult& result) {
+  switch (result.state) {
+    case CallState::replied:
+      return result.ok() ? Exit::ok : Exit::job_failed;
+    case CallState::timed_out:
+      return Exit::timeout;
+    case CallState::connection_lost:
+      return Exit::cannot_connect;
+    case CallState::protocol_error:
+      return Exit::protocol;
+  }
+  return Exit::protocol;
+}
+
+std::string_view outcome_of(const CallResult& result) {
+  switch (result.state) {
+    case CallState::replied:
+      return name_of(result.status);
+    case CallState::timed_out:
+      return "timed_out";
+    case CallState::connection_lost:
+      return "connection_lost";
+    case CallState::protocol_error:
+      return "protocol_error";
+  }
+  return "unknown";
+}
+
+std::string to_hex(std::string_view bytes) {
+  std::string hex;
+  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return hex;
+}
+
+// {"status":"ok","payload":"HELLO"}; bytes that are no UTF-8 as {"payload_hex":"ff00"}; what is not
+// ok has a "message".
+std::string to_json(const CallResult& result) {
+  nlohmann::ordered_json object;
+  object["status"] = outcome_of(result);
+  const char* const key = result.ok() ? "payload" : "message";
+  object[key] = result.payload;
+  try {
+    return object.dump();
+  } catch (const nlohmann::json::type_error&) {
+    object.erase(key);
+    object[fmt::format("{}_hex", key)] = to_hex(result.payload);
+    return object.dump();
+  }
+}
+
+void print(std::string_view text) {
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stdout));
+}
+
+void print_error(const std::string& where, const CallResult& result) {
+  fmt::print(stderr, "evpool: {}{}: {}\n", where, outcome_of(result), result.payload);
+}
+
+Client connect(const CommandOptions& options) {
+  return Client(options.server, {.udp = options.udp, .connect_timeout = options.timeout});
+}
+
+CallOptions call_options(const CommandOptions& options) {
+  return {
+      .timeout = options.timeout, .priority = Priority::normal, .idempotent = options.idempotent};
+}
+
+Exit call(const CommandOptions& options) {
+  Client client = connect(options);
+  const std::string payload = options.payload ? *options.payload : LineReader(STDIN_FILENO).rest();
+  const CallResult result = client.call(options.job, payload, call_options(options));
+  if (options.json) {
+    print(to_json(result) + "\n");
+  } else if (result.ok()) {
+    print(result.payload);
+    if (options.payload) print("\n");
+  } else {
+    print_error(options.job + ": ", result);
+  }
+  return exit_of(result);
+}
+
+// Replies leave in the order of the lines, one line each: an empty one for a job that failed, whose
+// reason goes to standard error.
+class Map {
+ public:
+  explicit Map(const CommandOptions& options) : options_(options), client_(connect(options)) {}
+
+  Exit run() {
+    LineReader lines(STDIN_FILENO);
+    for (;;) {
+      // Whoever types the lines wants to see each reply before the next line.
+      if (in_flight_.size() >= kMapWindow || (!in_flight_.empty() && !lines.ready())) {
+        if (!take_oldest()) return exit_;
+        if (in_flight_.empty()) std::fflush(stdout);
+        continue;
+      }
+      const auto line = lines.next();
+      if (!line) break;
+      in_flight_.push_back(client_.send(options_.job, *line, call_options(options_)));
+    }
+    while (!in_flight_.empty()) {
+      if (!take_oldest()) return exit_;
+    }
+    return exit_;
+  }
+
+ private:
+  // False when there is no use in going on.
+  bool take_oldest() {
+    // Whoever reads the replies gets those that are there before the next one is waited for.
+    if (!client_.ready(in_flight_.front())) std::fflush(stdout);
+    const CallResult result = client_.wait(in_flight_.front());
+    in_flight_.pop_front();
+    ++answered_lines_;
+    if (options_.json) {
+      print(to_json(result) + "\n");
+    } else {
+      print((result.ok() ? result.payload : "") + "\n");
+      if (!result.ok()) print_error(fmt::format("line {}: ", answered_lines_), result);
+    }
+    if (exit_ == Exit::ok) exit_ = exit_of(result);
+    if (result.state == CallState::replied || result.state == CallState::timed_out) return true;
+    exit_ = exit_of(result);
+    return false;
+  }
+
+  const CommandOptions& options_;
+  Client client_;
+  std::deque<Client::RequestId> in_flight_;
+  std::size_t answered_lines_ = 0;
+  Exit exit_ = Exit::ok;
+};
+
+Exit list_jobs(CommandOptions options) {
+  options.job = "jobs";
+  options.payload = "";
+  options.idempotent = true;
+  return call(options);
+}
+
+Exit ping(const CommandOptions& options) {
+  Client client = connect(options);
+  const auto begin = Clock::now();
+  const CallResult result = client.ping(options.timeout);
+  const std::chrono::duration<double, std::milli> elapsed = Clock::now() - begin;
+  if (options.json) {
+    nlohmann::ordered_json object = {{"status", outcome_of(result)}};
+    if (result.ok()) {
+      object["round_trip_ms"] = elapsed.count();
+    } else {
+      object["message"] = result.payload;
+    }
+    print(object.dump() + "\n");
+  } else if (result.ok()) {
+    print(fmt::format("pong from {} {} in {:.3f} ms\n", options.udp ? "udp" : "tcp",
+                      to_string(options.server), elapsed.count()));
+  } else {
+    print_error("ping: ", result);
+  }
+  return exit_of(result);
+}
+
+Exit dispatch(const CommandOptions& options) {
+  switch (options.command) {
+    case CommandOptions::Command::call:
+      return call(options);
+    case CommandOptions::Command::map:
+      return Map(options).run();
+    case CommandOptions::Command::jobs:
+      return list_jobs(options);
+    case CommandOptions::Command::ping:
+      return ping(options);
+  }
+  return Exit::usage;
+}
+
+}  // namespace
+
+Exit run_command(const CommandOptions& options) {
+  const Exit exit = dispatch(options);
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit;
+  fmt::print(stderr, "evpool: cannot write the output\n");
+  return exit == Exit::ok ? Exit::input : exit;
+}
+
+}  // namespace evpool

@@ -1,0 +1,70 @@
+// Cuts a stream of bytes, arriving in any pieces, into frames.
+//
+// Used by one thread at a time. The caller receives into a buffer of its own and hands the bytes
+// over with push(); only the incomplete tail of a frame is kept here. A large payload can be
+// received straight into its final place: while body_space() is not empty, receive there instead.
+//
+// Bounded: what is kept is at most one header and name plus kDirectBytes, or one payload of at most
+// the limit given. The memory of a payload is reserved once its length has been checked, and is
+// touched only as its bytes arrive.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "frame.h"
+
+namespace evpool {
+
+class FrameSplitter {
+ public:
+  enum class Item : std::uint8_t {
+    need_more,  // everything pushed has been consumed
+    frame,      // `frame` holds the next one
+    oversize,   // `frame` holds header and name; the payload will be skipped; the stream goes on
+    malformed,  // see error(); frame.header.id as in decode_header; the stream is over
+  };
+
+  explicit FrameSplitter(std::uint32_t max_payload_bytes) : max_payload_bytes_(max_payload_bytes) {}
+
+  // Where to receive next while a large payload is under way; otherwise empty.
+  [[nodiscard]] std::span<char> body_space();
+  // REQUIRES: `bytes` no more than body_space() offered.
+  void body_received(std::size_t bytes);
+
+  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more.
+  void push(std::string_view bytes);
+
+  // Call until it says need_more.
+  [[nodiscard]] Item next(Frame& frame);
+
+  [[nodiscard]] FrameError error() const { return error_; }
+  // Whether a frame has begun and not ended.
+  [[nodiscard]] bool inside_frame() const { return in_body_ || skip_bytes_ > 0 || !kept_.empty(); }
+
+  // Payloads from this size on are received into their final place: large enough that one more
+  // system call costs less than the copy it saves.
+  static constexpr std::size_t kDirectBytes = std::size_t{16} << 10U;
+
+ private:
+  Item next_header(Frame& frame);
+  [[nodiscard]] bool fill_body();
+  void grow_body();
+  [[nodiscard]] std::string_view gather(std::size_t bytes);
+  void consume(std::size_t bytes);
+  [[nodiscard]] Item fail(FrameError error);
+
+  const std::uint32_t max_payload_bytes_;
+  std::string_view input_;      // pushed and not yet consumed
+  std::string kept_;            // the beginning of a frame that comes before input_
+  Frame body_frame_;            // while in_body_: the frame whose payload is being received
+  std::size_t body_bytes_ = 0;  // received so far; body_frame_.payload may be larger
+  bool in_body_ = false;
+  std::uint32_t skip_bytes_ = 0;  // of an oversize payload
+  FrameError error_ = FrameError::none;
+};
+
+}  // namespace evpool

@@ -1,0 +1,80 @@
+#include "protocol/text.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace evpool {
+
+TextRequest parse_text_request(std::string_view line) {
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos) return {.job = line, .payload = {}};
+  return {.job = line.substr(0, space), .payload = line.substr(space + 1)};
+}
+
+std::string format_text_reply(Status status, std::string payload) {
+  if (status == Status::ok) return payload;
+  std::replace_if(
+      payload.begin(), payload.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::string line = "ERR ";
+  line += name_of(status);
+  if (!payload.empty()) line += ' ';
+  line += payload;
+  return line;
+}
+
+void LineSplitter::push(std::string_view bytes) {
+  assert(input_.empty());
+  input_ = bytes;
+}
+
+void LineSplitter::finish() { finished_ = true; }
+
+LineSplitter::Item LineSplitter::next(std::string_view& line) {
+  for (;;) {
+    const Item item = next_raw(line);
+    if (item == Item::line) {
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      if (line.empty()) continue;
+    }
+    return item;
+  }
+}
+
+LineSplitter::Item LineSplitter::next_raw(std::string_view& line) {
+  std::size_t end = input_.find('\n');
+  if (skipping_) {
+    if (end == std::string_view::npos) {
+      input_ = {};
+      return Item::need_more;
+    }
+    input_.remove_prefix(end + 1);
+    skipping_ = false;
+    end = input_.find('\n');
+  }
+
+  const bool whole = end != std::string_view::npos;
+  const std::string_view piece = input_.substr(0, end);
+  if (kept_.size() + piece.size() > kMaxTextLineBytes) {
+    input_.remove_prefix(whole ? end + 1 : input_.size());
+    kept_.clear();
+    skipping_ = !whole;
+    return Item::too_long;
+  }
+  input_.remove_prefix(whole ? end + 1 : input_.size());
+  if (!whole && !finished_) {
+    kept_.append(piece);
+    return Item::need_more;
+  }
+  if (!whole && piece.empty() && kept_.empty()) return Item::need_more;
+  if (kept_.empty()) {
+    line = piece;
+    return Item::line;
+  }
+  kept_.append(piece);
+  line_ = std::exchange(kept_, {});
+  line = line_;
+  return Item::line;
+}
+
+}  // namespace evpool

@@ -1,0 +1,60 @@
+// The wire format for people: one line, one job. See docs/protocol.md, "Text lines".
+//
+// LineSplitter is used by one thread at a time; the functions are thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "constants.h"
+
+namespace evpool {
+
+// A longer line is refused; its bytes are skipped up to its end. Text is for people and scripts;
+// anything larger belongs into a frame.
+inline constexpr std::size_t kMaxTextLineBytes = std::size_t{64} << 10U;
+
+struct TextRequest {
+  std::string_view job;
+  std::string_view payload;  // what follows the first space; may be empty
+};
+
+// REQUIRES: `line` is without its line end. The views point into it.
+[[nodiscard]] TextRequest parse_text_request(std::string_view line);
+
+// The answer to a job, without a line end: the payload when it is ok, else "ERR status message".
+// A message's line ends become spaces, so that an error is always one line.
+[[nodiscard]] std::string format_text_reply(Status status, std::string payload);
+
+// Cuts a stream of bytes, arriving in any pieces, into lines ended by LF or CR LF. Empty lines are
+// passed over. Keeps at most kMaxTextLineBytes.
+class LineSplitter {
+ public:
+  enum class Item : std::uint8_t {
+    need_more,  // everything pushed has been consumed
+    line,       // `line` holds the next one
+    too_long,   // a line over the limit was begun and is being skipped
+  };
+
+  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more.
+  void push(std::string_view bytes);
+  // Says that no more bytes follow: what is kept is the last line. Then call next() to the end.
+  void finish();
+  // `line` is valid until the next call.
+  [[nodiscard]] Item next(std::string_view& line);
+
+  [[nodiscard]] bool inside_line() const { return skipping_ || !kept_.empty(); }
+
+ private:
+  [[nodiscard]] Item next_raw(std::string_view& line);
+
+  std::string_view input_;
+  std::string kept_;  // the beginning of a line that comes before input_
+  std::string line_;  // the line last returned, when it had to be joined
+  bool skipping_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace evpool

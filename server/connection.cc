@@ -1,0 +1,419 @@
+#include "server/connection.h"
+
+#include <event2/buffer.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace evpool {
+namespace {
+
+// One connection may take the loop for this much before the others have their turn.
+constexpr std::size_t kReceiveQuotaBytes = std::size_t{512} << 10U;
+// A remainder is sent by the loop in pieces of this size; libevent's default is 16 KiB.
+constexpr std::size_t kMaxSingleWriteBytes = std::size_t{1} << 20U;
+// From here on a payload is handed to libevent by reference: below, the copy is cheaper than the
+// bookkeeping: libevent allocates a chain for each reference.
+constexpr std::size_t kReferenceBytes = std::size_t{16} << 10U;
+// A peer that sends more slowly than this much in each stall_timeout makes no progress; any smaller
+// request has to arrive whole.
+constexpr std::size_t kProgressBytes = std::size_t{64} << 10U;
+// How long input is discarded after our last byte, so that no reset destroys it on its way.
+constexpr std::chrono::seconds kLingerTime{1};
+
+bufferevent* new_stream(const EventLoop& loop, int descriptor) {
+  // Deferred and unlocked callbacks: none of ours ever runs under the bufferevent's lock.
+  bufferevent* const stream = bufferevent_socket_new(
+      loop.base(), descriptor,
+      BEV_OPT_THREADSAFE | BEV_OPT_DEFER_CALLBACKS | BEV_OPT_UNLOCK_CALLBACKS);
+  if (stream == nullptr) throw std::runtime_error("cannot create a bufferevent (out of memory)");
+  return stream;
+}
+
+void delete_string(const void*, std::size_t, void* string) {
+  delete static_cast<std::string*>(string);
+}
+
+}  // namespace
+
+class Connection::Lock {
+ public:
+  explicit Lock(const Connection& connection) : stream_(connection.stream_.get()) {
+    bufferevent_lock(stream_);
+  }
+  ~Lock() { bufferevent_unlock(stream_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  bufferevent* const stream_;
+};
+
+Connection::Connection(ConnectionContext& context, Descriptor socket, Kind kind)
+    : context_(context),
+      kind_(kind),
+      socket_(std::move(socket)),
+      readable_(context.loop.new_event(
+          socket_.get(), EV_READ | EV_PERSIST,
+          [](int, short, void* self) { static_cast<Connection*>(self)->on_readable(); }, this)),
+      output_descriptor_(socket_.get()),
+      stream_(new_stream(context.loop, socket_.get())) {
+  const int on = 1;
+  setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // The loop is to send only when there is a remainder.
+  bufferevent_disable(stream_.get(), EV_WRITE);
+  bufferevent_set_max_single_write(stream_.get(), kMaxSingleWriteBytes);
+  bufferevent_setcb(
+      stream_.get(), nullptr,
+      [](bufferevent*, void* self) { static_cast<Connection*>(self)->advance(); },
+      [](bufferevent*, short, void* self) { static_cast<Connection*>(self)->close(); }, this);
+  if (kind == Kind::raw) codec_ = make_raw_codec(context.codec_options);
+}
+
+void Connection::open() {
+  context_.loop.assert_in_loop_thread();
+  event_add(readable_.get(), nullptr);
+}
+
+void Connection::drain() {
+  context_.loop.assert_in_loop_thread();
+  if (phase_ != Phase::open || draining_) return;
+  const auto self = shared_from_this();
+  receive();
+  if (phase_ != Phase::open) return;
+  draining_ = true;
+  {
+    const Lock lock(*this);
+    advance_when_answered_ = true;
+  }
+  advance();
+}
+
+void Connection::close() {
+  context_.loop.assert_in_loop_thread();
+  if (phase_ == Phase::closed) return;
+  const auto self = shared_from_this();
+  phase_ = Phase::closed;
+  gone_.store(true);
+  readable_.reset();
+  {
+    const Lock lock(*this);
+    output_descriptor_ = -1;
+    bufferevent_setcb(stream_.get(), nullptr, nullptr, nullptr, nullptr);
+    bufferevent_disable(stream_.get(), EV_READ | EV_WRITE);
+    bufferevent_setfd(stream_.get(), -1);
+    evbuffer* const output = bufferevent_get_output(stream_.get());
+    evbuffer_unfreeze(output, 1);
+    evbuffer_drain(output, evbuffer_get_length(output));
+  }
+  socket_.close();
+  context_.on_closed(*this);
+}
+
+bool Connection::is_stalled(Clock::time_point now) {
+  context_.loop.assert_in_loop_thread();
+  if (phase_ == Phase::lingering) return now >= linger_until_;
+
+  bool owes_reading = false;
+  std::uint64_t sent_bytes = 0;
+  {
+    const Lock lock(*this);
+    owes_reading = output_bytes_locked() > 0;
+    sent_bytes = appended_bytes_ - output_bytes_locked();
+  }
+  const bool owes_input = kind_ == Kind::over_limit || (codec_ && codec_->inside_request());
+  const bool has_read = sent_bytes - sent_at_progress_bytes_ >= kProgressBytes;
+  const bool has_sent = !owes_reading && std::exchange(progressed_, false);
+  if (has_read || has_sent || (!owes_input && !owes_reading)) {
+    sent_at_progress_bytes_ = sent_bytes;
+    progress_at_ = now;
+    return false;
+  }
+  return now - progress_at_ >= context_.options.stall_timeout;
+}
+
+void Connection::on_readable() {
+  context_.loop.assert_in_loop_thread();
+  const auto self = shared_from_this();
+  if (phase_ == Phase::lingering) {
+    discard_input();
+  } else {
+    receive();
+  }
+}
+
+void Connection::receive() {
+  std::size_t received_bytes = 0;
+  while (phase_ == Phase::open && !paused_ && received_bytes < kReceiveQuotaBytes) {
+    const std::size_t before = received_since_progress_bytes_;
+    if (!receive_once()) break;
+    received_bytes += received_since_progress_bytes_ - before;
+    decode();
+    if (received_since_progress_bytes_ >= kProgressBytes || !codec_->inside_request()) {
+      progressed_ = true;
+      received_since_progress_bytes_ = 0;
+    }
+    pause_if_output_is_long();
+  }
+  if (draining_) advance();
+}
+
+// Receives what one call gives and hands it to the codec; false when there is nothing now.
+bool Connection::receive_once() {
+  const std::span<char> body = codec_ ? codec_->body_space() : std::span<char>{};
+  const std::span<char> space = body.empty() ? context_.receive_buffer : body;
+  const ssize_t result = recv(socket_.get(), space.data(), space.size(), 0);
+  if (result == 0) {
+    on_end_of_input();
+    return false;
+  }
+  if (result < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) close();
+    return false;
+  }
+  const auto bytes = static_cast<std::size_t>(result);
+  received_since_progress_bytes_ += bytes;
+  if (!codec_) codec_ = choose_codec(space.front(), context_.codec_options);
+  if (body.empty()) {
+    codec_->push({space.data(), bytes});
+  } else {
+    codec_->body_received(bytes);
+  }
+  return true;
+}
+
+void Connection::discard_input() {
+  for (std::size_t discarded_bytes = 0; discarded_bytes < kReceiveQuotaBytes;) {
+    const ssize_t result =
+        recv(socket_.get(), context_.receive_buffer.data(), context_.receive_buffer.size(), 0);
+    if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+    if (result <= 0) {
+      close();
+      return;
+    }
+    discarded_bytes += static_cast<std::size_t>(result);
+  }
+}
+
+void Connection::decode() {
+  for (;;) {
+    const StreamCodec::Item item = codec_->next(decoded_);
+    switch (item) {
+      case StreamCodec::Item::need_more:
+        return;
+      case StreamCodec::Item::ping:
+        context_.on_ping();
+        write_pong(decoded_.request.header.id);
+        break;
+      case StreamCodec::Item::request:
+        take_request(std::move(decoded_.request));
+        break;
+      case StreamCodec::Item::refused:
+      case StreamCodec::Item::broken: {
+        {
+          const Lock lock(*this);
+          ++in_flight_;
+        }
+        context_.dispatcher.refuse(*this, {.id = decoded_.request.header.id},
+                                   std::move(decoded_.refusal));
+        if (item == StreamCodec::Item::broken) {
+          finish();
+          return;
+        }
+        break;
+      }
+    }
+    if (phase_ != Phase::open) return;
+  }
+}
+
+void Connection::take_request(Frame&& request) {
+  bool too_many = false;
+  {
+    const Lock lock(*this);
+    too_many = ++in_flight_ > context_.options.max_in_flight_per_connection;
+  }
+  const ReplyTo to = {.id = request.header.id};
+  if (kind_ == Kind::over_limit) {
+    context_.dispatcher.refuse(
+        *this, to, {.status = Status::busy, .payload = "the server has too many connections"});
+    finish();
+    return;
+  }
+  if (too_many) {
+    context_.dispatcher.refuse(
+        *this, to,
+        {.status = Status::busy, .payload = "too many requests of this connection are unanswered"});
+    return;
+  }
+  context_.dispatcher.dispatch(shared_from_this(), to, std::move(request));
+}
+
+void Connection::on_end_of_input() {
+  peer_ended_ = true;
+  if (codec_) {
+    codec_->end_of_input();
+    decode();
+  }
+  if (phase_ == Phase::open) finish();
+}
+
+void Connection::pause_if_output_is_long() {
+  if (phase_ != Phase::open || paused_) return;
+  {
+    const Lock lock(*this);
+    if (output_bytes_locked() <= context_.options.max_output_bytes) return;
+    advance_when_sent_ = true;
+  }
+  paused_ = true;
+  event_del(readable_.get());
+}
+
+// Receives no more requests; closes once all is answered and sent.
+void Connection::finish() {
+  phase_ = Phase::finishing;
+  event_del(readable_.get());
+  {
+    const Lock lock(*this);
+    advance_when_answered_ = true;
+  }
+  advance();
+}
+
+// Does what the state of input and output now calls for. Idempotent.
+void Connection::advance() {
+  context_.loop.assert_in_loop_thread();
+  if (phase_ == Phase::closed || phase_ == Phase::lingering) return;
+  bool failed = false;
+  bool sent = false;
+  bool answered = false;
+  {
+    const Lock lock(*this);
+    failed = write_failed_;
+    sent = output_bytes_locked() == 0;
+    answered = in_flight_ == 0;
+    if (sent && write_armed_) {
+      write_armed_ = false;
+      bufferevent_disable(stream_.get(), EV_WRITE);
+    }
+    if (sent) advance_when_sent_ = false;
+  }
+  if (failed) {
+    close();
+  } else if (sent && answered && (phase_ == Phase::finishing || draining_)) {
+    linger();
+  } else if (sent && paused_) {
+    paused_ = false;
+    if (phase_ == Phase::open) event_add(readable_.get(), nullptr);
+  }
+}
+
+// All is sent. Closing with input unread would make the kernel send a reset, which can destroy our
+// last bytes before the peer has read them; so say that no more comes, and wait for the peer.
+void Connection::linger() {
+  if (peer_ended_) {
+    close();
+    return;
+  }
+  phase_ = Phase::lingering;
+  linger_until_ = Clock::now() + kLingerTime;
+  shutdown(socket_.get(), SHUT_WR);
+  event_add(readable_.get(), nullptr);
+}
+
+void Connection::write_pong(std::uint64_t id) {
+  std::string pong;
+  append_header({.type = FrameType::pong, .id = id}, pong);
+  bool advance_now = false;
+  {
+    const Lock lock(*this);
+    append_locked(std::move(pong), {});
+    flush_locked();
+    advance_now = wants_advance_locked();
+  }
+  if (advance_now) advance();
+}
+
+void Connection::fit(const ReplyTo& /*to*/, Reply& reply) const {
+  if (reply.payload.size() <= UINT32_MAX) return;
+  reply = {
+      .status = Status::too_large,
+      .payload = fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size())};
+}
+
+bool Connection::send(const ReplyTo& to, Reply&& reply) noexcept {
+  std::string head = codec_->encode(to.id, reply);
+  bool advance_now = false;
+  {
+    const Lock lock(*this);
+    --in_flight_;
+    if (output_descriptor_ < 0 || write_failed_) return false;
+    if (codec_->ordered()) {
+      order_.add(to.id, head + reply.payload);
+      std::string bytes;
+      while (order_.take_next(bytes)) append_locked({}, std::move(bytes));
+    } else {
+      append_locked(std::move(head), std::move(reply.payload));
+    }
+    flush_locked();
+    advance_now = wants_advance_locked();
+  }
+  if (advance_now) context_.loop.post([self = shared_from_this()] { self->advance(); });
+  return true;
+}
+
+void Connection::append_locked(std::string&& head, std::string&& payload) {
+  bool appended = true;
+  appended_bytes_ += head.size() + payload.size();
+  if (payload.size() < kReferenceBytes) {
+    head += payload;
+    appended = bufferevent_write(stream_.get(), head.data(), head.size()) == 0;
+  } else {
+    appended = head.empty() || bufferevent_write(stream_.get(), head.data(), head.size()) == 0;
+    auto held = std::make_unique<std::string>(std::move(payload));
+    appended =
+        appended && evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->data(),
+                                           held->size(), delete_string, held.get()) == 0;
+    if (appended) static_cast<void>(held.release());
+  }
+  // Half an answer would make nonsense of all that follow.
+  if (!appended) write_failed_ = true;
+}
+
+// Sends what the socket takes now; a remainder is left to the loop.
+void Connection::flush_locked() {
+  if (write_armed_ || write_failed_) return;
+  evbuffer* const output = bufferevent_get_output(stream_.get());
+  while (evbuffer_get_length(output) > 0) {
+    evbuffer_unfreeze(output, 1);
+    const int sent = evbuffer_write(output, output_descriptor_);
+    const int error = errno;
+    evbuffer_freeze(output, 1);
+    if (sent > 0 || (sent < 0 && error == EINTR)) continue;
+    if (sent < 0 && (error == EAGAIN || error == EWOULDBLOCK)) {
+      write_armed_ = true;
+      bufferevent_enable(stream_.get(), EV_WRITE);
+    } else {
+      write_failed_ = true;
+    }
+    return;
+  }
+}
+
+std::size_t Connection::output_bytes_locked() const {
+  return evbuffer_get_length(bufferevent_get_output(stream_.get()));
+}
+
+bool Connection::wants_advance_locked() const {
+  if (write_failed_) return true;
+  if (output_bytes_locked() > 0) return false;
+  return advance_when_sent_ || (advance_when_answered_ && in_flight_ == 0);
+}
+
+}  // namespace evpool

@@ -1,0 +1,82 @@
+#include "server/event_loop.h"
+
+#include <event2/thread.h>
+
+#include <cassert>
+#include <stdexcept>
+#include <utility>
+
+namespace evpool {
+namespace {
+
+event_base* new_base() {
+  // Once for the process and before its first base: it is not safe later, nor from two threads.
+  static const bool threads_ready = evthread_use_pthreads() == 0;
+  if (!threads_ready) throw std::runtime_error("cannot set up libevent for threads");
+  event_base* const base = event_base_new();
+  if (base == nullptr) {
+    throw std::runtime_error("cannot create an event loop (out of descriptors? see ulimit -n)");
+  }
+  return base;
+}
+
+}  // namespace
+
+EventLoop::EventLoop()
+    : base_(new_base()),
+      thread_(std::this_thread::get_id()),
+      wake_up_(new_event(
+          -1, EV_PERSIST,
+          [](int, short, void* loop) { static_cast<EventLoop*>(loop)->call_posted(); }, this)) {}
+
+EventLoop::~EventLoop() {
+  adopt();
+  const MutexLock lock(posting_);
+  posted_.clear();
+}
+
+void EventLoop::adopt() { thread_.store(std::this_thread::get_id()); }
+
+void EventLoop::assert_in_loop_thread() const {
+  assert(thread_.load() == std::this_thread::get_id() && "for the loop's thread only");
+}
+
+void EventLoop::run() {
+  adopt();
+  event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void EventLoop::exit() { event_base_loopbreak(base_.get()); }
+
+void EventLoop::post(std::function<void()> function) {
+  bool first = false;
+  {
+    const MutexLock lock(posting_);
+    first = posted_.empty();
+    posted_.push_back(std::move(function));
+  }
+  if (first) event_active(wake_up_.get(), 0, 0);
+}
+
+UniqueEvent EventLoop::new_event(int descriptor, short flags, event_callback_fn callback,
+                                 void* argument) const {
+  UniqueEvent made(event_new(base_.get(), descriptor, flags, callback, argument));
+  if (!made) throw std::runtime_error("cannot create an event (out of memory)");
+  return made;
+}
+
+void EventLoop::arm(event& timer, std::chrono::milliseconds delay) {
+  const timeval interval = {.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
+  event_add(&timer, &interval);
+}
+
+void EventLoop::call_posted() {
+  std::vector<std::function<void()>> functions;
+  {
+    const MutexLock lock(posting_);
+    functions.swap(posted_);
+  }
+  for (const auto& function : functions) function();
+}
+
+}  // namespace evpool

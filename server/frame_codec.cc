@@ -1,0 +1,70 @@
+// evpool's own frames on a TCP connection; docs/protocol.md, "Frames on TCP".
+#include "protocol/frame.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "protocol/frame_splitter.h"
+#include "server/stream_codec.h"
+
+namespace evpool {
+namespace {
+
+class FrameCodec final : public StreamCodec {
+ public:
+  explicit FrameCodec(const CodecOptions& options)
+      : max_payload_bytes_(options.max_payload_bytes), splitter_(options.max_payload_bytes) {}
+
+  std::span<char> body_space() override { return splitter_.body_space(); }
+  void body_received(std::size_t bytes) override { splitter_.body_received(bytes); }
+  void push(std::string_view bytes) override { splitter_.push(bytes); }
+  bool inside_request() const override { return splitter_.inside_frame(); }
+  bool ordered() const override { return false; }
+
+  Item next(Decoded& decoded) override {
+    const FrameSplitter::Item item = splitter_.next(decoded.request);
+    if (item == FrameSplitter::Item::need_more) return Item::need_more;
+    if (item == FrameSplitter::Item::malformed) return broken(decoded, splitter_.error());
+    switch (decoded.request.header.type) {
+      case FrameType::ping:
+        return Item::ping;
+      case FrameType::reply:
+      case FrameType::pong:
+        return broken(decoded, FrameError::bad_type);
+      case FrameType::request:
+        break;
+    }
+    if (item == FrameSplitter::Item::oversize) {
+      decoded.refusal = {
+          .status = Status::too_large,
+          .payload = fmt::format("the payload is {} bytes, the limit {}",
+                                 decoded.request.header.payload_bytes, max_payload_bytes_)};
+      return Item::refused;
+    }
+    return Item::request;
+  }
+
+  std::string encode(std::uint64_t id, Reply& reply) const override {
+    std::string head;
+    append_reply_header(id, reply.status, static_cast<std::uint32_t>(reply.payload.size()), head);
+    return head;
+  }
+
+ private:
+  static Item broken(Decoded& decoded, FrameError error) {
+    decoded.refusal = {.status = Status::bad_request, .payload = std::string(explain(error))};
+    return Item::broken;
+  }
+
+  const std::uint32_t max_payload_bytes_;
+  FrameSplitter splitter_;
+};
+
+}  // namespace
+
+std::unique_ptr<StreamCodec> make_frame_codec(const CodecOptions& options) {
+  return std::make_unique<FrameCodec>(options);
+}
+
+}  // namespace evpool

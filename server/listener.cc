@@ -1,0 +1,86 @@
+#include "server/listener.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+namespace evpool {
+namespace {
+
+// So many connections are accepted before the loop looks after those it has.
+constexpr int kAcceptQuota = 64;
+// After a failure for want of descriptors or memory: long enough not to spin, short enough that a
+// peer does not notice.
+constexpr std::chrono::milliseconds kBackOff{50};
+
+Descriptor open_reserve() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+bool is_about_one_connection(int error) {
+  return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM;
+}
+
+}  // namespace
+
+Listener::Listener(EventLoop& loop, ConnectionTable& connections, const Log& log, Descriptor socket,
+                   bool raw)
+    : connections_(connections),
+      log_(log),
+      socket_(std::move(socket)),
+      raw_(raw),
+      reserve_(open_reserve()),
+      acceptable_(loop.new_event(
+          socket_.get(), EV_READ | EV_PERSIST,
+          [](int, short, void* self) { static_cast<Listener*>(self)->accept_some(); }, this)),
+      resume_timer_(loop.new_event(
+          -1, 0,
+          [](int, short, void* self) {
+            event_add(static_cast<Listener*>(self)->acceptable_.get(), nullptr);
+          },
+          this)) {
+  event_add(acceptable_.get(), nullptr);
+}
+
+void Listener::accept_some() {
+  for (int i = 0; i < kAcceptQuota; ++i) {
+    Descriptor accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (accepted.valid()) {
+      try {
+        connections_.add(std::move(accepted), raw_);
+      } catch (const std::exception& error) {
+        connections_.count_refused();
+        if (error_lines_.allow())
+          log_(LogLevel::error, "cannot take a connection: {}", error.what());
+      }
+      continue;
+    }
+    const int error = errno;
+    if (error == EAGAIN || error == EWOULDBLOCK) return;
+    if (is_about_one_connection(error)) continue;
+    back_off(error);
+    return;
+  }
+}
+
+// The failure would come again at once, and again, so let the loop do something else meanwhile.
+void Listener::back_off(int error) {
+  if (error == EMFILE || error == ENFILE) turn_one_away();
+  if (error_lines_.allow()) {
+    log_(LogLevel::error, "cannot accept connections: {} (see ulimit -n; {} such errors unlogged)",
+         std::strerror(error),  // NOLINT(concurrency-mt-unsafe): glibc's is
+         error_lines_.suppressed());
+  }
+  event_del(acceptable_.get());
+  EventLoop::arm(*resume_timer_, kBackOff);
+}
+
+void Listener::turn_one_away() {
+  connections_.count_refused();
+  reserve_.close();
+  Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC)).close();
+  reserve_ = open_reserve();
+}
+
+}  // namespace evpool

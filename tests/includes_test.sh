@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# No folder includes what it may not. Usage: includes_test.sh SOURCE
+set -euo pipefail
+cd "$1"
+
+# folder: the folders it may include; then the libraries, as extended regular expressions.
+declare -A folders=(
+  [protocol]="protocol"
+  [threadpool]="threadpool"
+  [server]="server protocol threadpool"
+  [client]="client protocol"
+  [bench]="bench client protocol threadpool"
+)
+declare -A libraries=(
+  [protocol]=""
+  [threadpool]="boost/lockfree/"
+  [server]="event2/|fmt/"
+  [client]=""
+  [bench]="fmt/"
+)
+# The programs' own sources may also use these.
+programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/(main|[a-z]*_benchmark)\.cc)$'
+program_libraries='fmt/|CLI/|nlohmann/|benchmark/'
+# POSIX and Linux headers, which belong to the system like the standard library's.
+system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|netdb|poll|pthread|sched|signal|spawn|unistd)\.h$|^[a-z_]+$'
+
+failures=0
+complain() { echo "$1"; failures=$((failures + 1)); }
+
+for folder in "${!folders[@]}"; do
+  for file in "$folder"/*.h "$folder"/*.cc; do
+    allowed=${libraries[$folder]}
+    if [[ $file =~ $programs ]]; then allowed="${allowed:+$allowed|}$program_libraries"; fi
+    while read -r included; do
+      [[ $included =~ $system ]] && continue
+      [[ -n $allowed && $included =~ ^($allowed) ]] && continue
+      complain "$file includes <$included>, which $folder/ may not"
+    done < <(sed -nE 's/^#include <([^>]+)>.*/\1/p' "$file")
+    while read -r included; do
+      [[ $included == */* ]] || continue
+      target=${included#../}
+      target=${target%%/*}
+      [[ " ${folders[$folder]} " == *" $target "* ]] && continue
+      complain "$file includes \"$included\", which $folder/ may not"
+    done < <(sed -nE 's/^#include "([^"]+)".*/\1/p' "$file")
+  done
+done
+
+# protocol/ is pure: no sockets, no threads.
+if grep -nE '^#include <(sys/|netinet/|arpa/|thread|mutex|atomic|unistd)' protocol/*; then
+  complain "protocol/ must know no sockets and no threads"
+fi
+exit $((failures > 0))

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Another project builds against the installed package and runs: the examples of docs/examples, with
+# nothing but find_package(evpool). Usage: install_test.sh SOURCE BUILD CXX
+set -euo pipefail
+source=$1
+build=$2
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+quietly() { "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log"; return 1; }; }
+
+quietly cmake --install "$build" --prefix "$scratch/prefix"
+cp -r "$source/docs/examples" "$scratch/outside"
+quietly cmake -S "$scratch/outside" -B "$scratch/outside/build" -G Ninja \
+  -DCMAKE_PREFIX_PATH="$scratch/prefix" -DCMAKE_CXX_COMPILER="$3"
+quietly cmake --build "$scratch/outside/build"
+
+for example in pool server client; do
+  echo "--- $example"
+  timeout 60 "$scratch/outside/build/$example"
+done
+for program in evpoold evpool evpool-bench; do
+  "$scratch/prefix/bin/$program" --help >/dev/null
+done

@@ -1,0 +1,196 @@
+// evpool, the command, against a real evpoold.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <string>
+
+#include "tests/integration/program.h"
+
+namespace evpool {
+namespace {
+
+TEST(Command, calls_a_job_over_tcp_and_udp) {
+  Daemon daemon;
+  const Finished tcp = daemon.evpool({"call", "upper", "hello"});
+  EXPECT_EQ(tcp.status, 0) << tcp.errors;
+  EXPECT_EQ(tcp.output, "HELLO\n");
+  const Finished udp = daemon.evpool({"--udp", "call", "upper", "hello", "--idempotent"});
+  EXPECT_EQ(udp.status, 0) << udp.errors;
+  EXPECT_EQ(udp.output, "HELLO\n");
+  daemon.stop();
+}
+
+TEST(Command, passes_standard_input_and_its_reply_byte_for_byte) {
+  Daemon daemon;
+  std::string bytes;
+  for (int i = 0; i < 1'000'000; ++i) bytes += static_cast<char>(i * 31 % 256);
+  const Finished absent = daemon.evpool({"call", "echo"}, bytes);
+  EXPECT_EQ(absent.status, 0) << absent.errors;
+  EXPECT_TRUE(absent.output == bytes);
+  EXPECT_TRUE(daemon.evpool({"call", "echo", "-"}, bytes).output == bytes);
+  EXPECT_EQ(daemon.evpool({"call", "echo"}).output, "");
+}
+
+TEST(Command, maps_lines_in_their_order) {
+  Daemon daemon({"--workers", "4"});
+  std::string lines;
+  std::string expected;
+  for (int i = 0; i < 5000; ++i) {
+    lines += "line " + std::to_string(i) + "\n";
+    expected += "LINE " + std::to_string(i) + "\n";
+  }
+  for (const bool udp : {false, true}) {
+    std::vector<std::string> arguments = {"map", "upper", "--idempotent"};
+    if (udp) arguments.emplace_back("--udp");
+    const Finished mapped = daemon.evpool(arguments, lines + "last without end");
+    EXPECT_EQ(mapped.status, 0) << mapped.errors;
+    EXPECT_TRUE(mapped.output == expected + "LAST WITHOUT END\n") << udp;
+  }
+  EXPECT_EQ(daemon.evpool({"map", "upper"}).output, "");
+}
+
+TEST(Command, maps_a_failed_job_to_an_empty_line_and_says_which) {
+  Daemon daemon;
+  const Finished mapped = daemon.evpool({"map", "sleep"}, "0\nnonsense\n0\n");
+  EXPECT_EQ(mapped.status, 1);
+  EXPECT_EQ(mapped.output, "\n\n\n");
+  EXPECT_EQ(mapped.errors,
+            "evpool: line 2: failed: sleep takes a whole number of milliseconds up to 3600000\n");
+}
+
+TEST(Command, lists_the_jobs) {
+  Daemon daemon;
+  const Finished jobs = daemon.evpool({"jobs"});
+  EXPECT_EQ(jobs.status, 0);
+  for (const char* const job : {"echo", "upper", "sleep", "spin", "fail", "jobs"}) {
+    EXPECT_NE(jobs.output.find(std::string(job) + "  "), std::string::npos) << job;
+  }
+}
+
+TEST(Command, pings) {
+  Daemon daemon;
+  EXPECT_NE(daemon.evpool({"ping"}).output.find("pong from tcp 127.0.0.1:"), std::string::npos);
+  EXPECT_NE(daemon.evpool({"--udp", "ping"}).output.find("pong from udp 127.0.0.1:"),
+            std::string::npos);
+}
+
+TEST(Command, prints_json) {
+  Daemon daemon;
+  EXPECT_EQ(daemon.evpool({"--json", "call", "upper", "a\"b"}).output,
+            "{\"status\":\"ok\",\"payload\":\"A\\\"B\"}\n");
+  EXPECT_EQ(daemon.evpool({"call", "echo", "--json"}, "\xFF\x01").output,
+            "{\"status\":\"ok\",\"payload_hex\":\"ff01\"}\n");
+  const Finished failed = daemon.evpool({"call", "fail", "why", "--json"});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_EQ(failed.output, "{\"status\":\"failed\",\"message\":\"why\"}\n");
+}
+
+TEST(Command, exits_1_when_the_job_fails) {
+  Daemon daemon;
+  const Finished failed = daemon.evpool({"call", "fail", "the reason"});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_EQ(failed.output, "");
+  EXPECT_EQ(failed.errors, "evpool: fail: failed: the reason\n");
+  const Finished missing = daemon.evpool({"call", "uper", ""});
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_EQ(missing.errors, "evpool: uper: not_found: no job 'uper' (did you mean 'upper'?)\n");
+}
+
+TEST(Command, exits_2_for_wrong_usage_with_a_suggestion) {
+  const std::string evpool = built_program("evpool");
+  const Finished option = run({evpool, "--tiemout", "3s", "jobs"});
+  EXPECT_EQ(option.status, 2);
+  EXPECT_EQ(option.errors,
+            "evpool: unknown option '--tiemout' (did you mean '--timeout'?)\n"
+            "Try 'evpool --help'.\n");
+  const Finished address = run({evpool, "--server", "nowhere", "jobs"});
+  EXPECT_EQ(address.status, 2);
+  EXPECT_NE(address.errors.find("--server: 'nowhere' is no address: the port is missing"),
+            std::string::npos)
+      << address.errors;
+  EXPECT_NE(run({evpool, "--timeout", "3", "jobs"}).errors.find("the unit is missing"),
+            std::string::npos);
+  EXPECT_EQ(run({evpool}).status, 2);
+  EXPECT_EQ(run({evpool, "call"}).status, 2);
+  EXPECT_EQ(run({evpool, "--help"}).status, 0);
+}
+
+TEST(Command, exits_3_at_once_when_there_is_no_server) {
+  const std::string evpool = built_program("evpool");
+  std::string tcp;
+  std::string udp;
+  {
+    Daemon daemon;
+    tcp = daemon.address("tcp");
+    udp = daemon.address("udp");
+    daemon.stop();
+  }
+  // Had it waited for the timeout, this would be 4.
+  const Finished refused = run({evpool, "--server", tcp, "--timeout", "1h", "call", "upper", "x"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_EQ(refused.errors, "evpool: cannot connect to tcp " + tcp +
+                                ": Connection refused (is evpoold running?)\n");
+  EXPECT_EQ(run({evpool, "--udp", "--server", udp, "--timeout", "1h", "call", "upper", "x"}).status,
+            3);
+}
+
+TEST(Command, exits_3_at_once_when_the_server_dies) {
+  Daemon daemon;
+  Program map({built_program("evpool"), "--server", daemon.address("tcp"), "--timeout", "1h", "map",
+               "sleep"},
+              "0\n3600000\n");
+  EXPECT_EQ(map.next_line(), "");  // the first reply, so the second job is under way
+  daemon.program().signal(SIGKILL);
+  EXPECT_EQ(map.wait(), 3);
+  EXPECT_NE(map.errors().find("line 2: connection_lost"), std::string::npos) << map.errors();
+}
+
+TEST(Command, exits_4_when_the_reply_does_not_come_in_time) {
+  Daemon daemon;
+  const Finished late = daemon.evpool({"--timeout", "50ms", "call", "sleep", "2000"});
+  EXPECT_EQ(late.status, 4);
+  EXPECT_EQ(late.errors, "evpool: sleep: timed_out: no reply from tcp " + daemon.address("tcp") +
+                             " within 50ms\n");
+}
+
+TEST(Command, exits_5_when_the_peer_is_no_evpool_server) {
+  Daemon daemon;
+  // The raw port answers a frame with the frame's bytes in upper case.
+  const Finished wrong = run(
+      {built_program("evpool"), "--server", daemon.address("tcp-raw"), "call", "upper", "hello"});
+  EXPECT_EQ(wrong.status, 5) << wrong.errors;
+}
+
+TEST(Command, exits_6_when_the_payload_cannot_be_sent) {
+  Daemon daemon;
+  const Finished large = daemon.evpool({"--udp", "call", "echo"}, std::string(70'000, 'x'));
+  EXPECT_EQ(large.status, 6);
+  EXPECT_EQ(large.errors, "evpool: a payload of 70000 bytes does not fit a datagram; use TCP\n");
+}
+
+TEST(Bench, measures_over_tcp_and_udp_and_its_account_balances) {
+  Daemon daemon;
+  for (const std::string transport : {"tcp", "udp"}) {
+    const Finished run_ = run({built_program("evpool-bench"), "run", "--transport", transport,
+                               "--server", daemon.address(transport), "--connections", "3",
+                               "--in-flight", "4", "--duration", "200ms", "--json"});
+    EXPECT_EQ(run_.status, 0) << run_.errors;
+    EXPECT_NE(run_.output.find("\"wrong\": 0"), std::string::npos) << run_.output;
+    EXPECT_NE(run_.output.find("\"jobs_per_second\": "), std::string::npos) << run_.output;
+  }
+  daemon.stop();
+}
+
+TEST(Bench, says_that_it_measured_nothing) {
+  Daemon daemon;
+  const std::string bench = built_program("evpool-bench");
+  EXPECT_EQ(run({bench, "run", "--server", "127.0.0.1:1"}).status, 3);
+  EXPECT_EQ(
+      run({bench, "run", "--server", daemon.address("tcp"), "--job", "fail", "--duration", "50ms"})
+          .status,
+      3);
+  EXPECT_EQ(run({bench, "run", "--sise", "3"}).status, 2);
+}
+
+}  // namespace
+}  // namespace evpool

@@ -1,0 +1,470 @@
+#include "threadpool/thread_pool.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <latch>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/failing_pthread_create.h"
+
+EVPOOL_DEFINE_FAILING_PTHREAD_CREATE
+
+namespace {
+
+// -1: never. 0: this thread's next allocation fails; k: k allocations succeed first.
+thread_local int allocations_until_failure = -1;
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  if (allocations_until_failure >= 0 && allocations_until_failure-- == 0) throw std::bad_alloc();
+  void* const memory =
+      std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// Not inlined: gcc would see free() meet operator new, and warn.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  return allocate(bytes, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return allocate(bytes, static_cast<std::size_t>(alignment));
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
+
+namespace evpool {
+namespace {
+
+// Counts how often it was run and discarded, wherever it was moved to.
+class Tracked {
+ public:
+  Tracked(std::atomic<int>& run, std::atomic<int>& discarded)
+      : run_(&run), discarded_(&discarded) {}
+  void operator()() { run_->fetch_add(1); }
+  void discard() noexcept { discarded_->fetch_add(1); }
+
+ private:
+  std::atomic<int>* run_;
+  std::atomic<int>* discarded_;
+};
+
+// Occupies one worker until let go.
+class Blocker {
+ public:
+  explicit Blocker(ThreadPool& pool) {
+    EXPECT_EQ(pool.try_add([this] {
+      started_.count_down();
+      release_.wait();
+    }),
+              AddResult::added);
+    started_.wait();
+  }
+  void release() { release_.count_down(); }
+
+ private:
+  std::latch started_{1};
+  std::latch release_{1};
+};
+
+TEST(ThreadPool, runs_every_task_once) {
+  constexpr int kTasks = 10'000;
+  const auto pool = ThreadPool::create({.workers = 4, .capacity_tasks = kTasks});
+  std::vector<std::atomic<int>> runs(kTasks);
+  for (auto& run : runs) {
+    ASSERT_EQ(pool->try_add([&run] { run.fetch_add(1); }), AddResult::added);
+  }
+  EXPECT_EQ(pool->drain().executed, kTasks);
+  for (const auto& run : runs) EXPECT_EQ(run.load(), 1);
+}
+
+TEST(ThreadPool, runs_tasks_in_the_order_they_were_added) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 100});
+  std::vector<int> order;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(pool->try_add([&order, i] { order.push_back(i); }), AddResult::added);
+  }
+  pool->drain();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+}
+
+TEST(ThreadPool, refuses_a_task_when_the_queue_is_full_and_leaves_it_with_the_caller) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 3});
+  Blocker blocker(*pool);
+  std::atomic<int> run{0};
+  std::atomic<int> discarded{0};
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(pool->try_add(Tracked(run, discarded)), AddResult::added);
+  }
+  Task one_more{Tracked(run, discarded)};
+  EXPECT_EQ(pool->try_add(std::move(one_more)), AddResult::full);
+  ASSERT_TRUE(static_cast<bool>(one_more));  // NOLINT(bugprone-use-after-move): that is the test
+  EXPECT_EQ(pool->statistics().queued, 3U);
+  one_more.run();
+  EXPECT_EQ(run.load(), 1);
+
+  blocker.release();
+  EXPECT_EQ(pool->drain().executed, 4U);
+  EXPECT_EQ(run.load(), 4);
+}
+
+TEST(ThreadPool, has_room_again_when_a_task_was_taken) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 1});
+  for (int i = 0; i < 1000; ++i) {
+    std::latch done(1);
+    // Taken means started: a queue of one has room as soon as its task runs.
+    while (pool->try_add([&done] { done.count_down(); }) != AddResult::added) {
+      std::this_thread::yield();
+    }
+    done.wait();
+  }
+  EXPECT_EQ(pool->drain().executed, 1000U);
+}
+
+TEST(ThreadPool, stop_discards_what_waits_and_finishes_what_runs) {
+  const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = 100});
+  Blocker first(*pool);
+  Blocker second(*pool);
+  std::atomic<int> run{0};
+  std::atomic<int> discarded{0};
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(pool->try_add(Tracked(run, discarded)), AddResult::added);
+  }
+  pool->discard_queued();
+  EXPECT_EQ(discarded.load(), 100);
+  first.release();
+  second.release();
+  const ThreadPoolStatistics statistics = pool->stop();
+  EXPECT_EQ(statistics.executed, 2U);
+  EXPECT_EQ(statistics.discarded, 100U);
+  EXPECT_EQ(statistics.queued, 0U);
+  EXPECT_EQ(run.load(), 0);
+  EXPECT_EQ(discarded.load(), 100);
+}
+
+TEST(ThreadPool, a_worker_that_comes_free_during_a_stop_discards_too) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 2});
+  Blocker blocker(*pool);
+  std::atomic<int> run{0};
+  std::atomic<int> discarded{0};
+  // The first is discarded by the stopping thread, which it keeps until the worker has had the
+  // other.
+  struct LetsTheWorkerGo {
+    void operator()() {}
+    void discard() noexcept {
+      blocker->release();
+      while (run->load() + discarded->load() == 0) std::this_thread::yield();
+    }
+    Blocker* blocker;
+    std::atomic<int>* run;
+    std::atomic<int>* discarded;
+  };
+  ASSERT_EQ(pool->try_add(LetsTheWorkerGo{&blocker, &run, &discarded}), AddResult::added);
+  ASSERT_EQ(pool->try_add(Tracked(run, discarded)), AddResult::added);
+  EXPECT_EQ(pool->stop().discarded, 2U);
+  EXPECT_EQ(run.load(), 0);
+  EXPECT_EQ(discarded.load(), 1);
+}
+
+TEST(ThreadPool, destruction_discards_what_waits) {
+  std::atomic<int> run{0};
+  std::atomic<int> discarded{0};
+  auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 10});
+  Blocker blocker(*pool);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(pool->try_add(Tracked(run, discarded)), AddResult::added);
+  }
+  std::thread destroyer([&pool] { pool.reset(); });
+  while (discarded.load() < 10) std::this_thread::yield();
+  blocker.release();
+  destroyer.join();
+  EXPECT_EQ(run.load(), 0);
+  EXPECT_EQ(discarded.load(), 10);
+}
+
+TEST(ThreadPool, says_closed_after_drain_and_after_stop) {
+  const auto drained = ThreadPool::create({});
+  drained->drain();
+  EXPECT_EQ(drained->try_add([] {}), AddResult::closed);
+  const auto stopped = ThreadPool::create({});
+  stopped->stop();
+  EXPECT_EQ(stopped->try_add([] {}), AddResult::closed);
+}
+
+TEST(ThreadPool, drains_and_stops_more_than_once) {
+  const auto pool = ThreadPool::create({.workers = 2});
+  ASSERT_EQ(pool->try_add([] {}), AddResult::added);
+  EXPECT_EQ(pool->drain().executed, 1U);
+  EXPECT_EQ(pool->drain().executed, 1U);
+  EXPECT_EQ(pool->stop().executed, 1U);
+}
+
+TEST(ThreadPool, two_threads_may_drain_and_stop_at_the_same_time) {
+  for (int round = 0; round < 50; ++round) {
+    const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = 100});
+    std::atomic<int> run{0};
+    std::atomic<int> discarded{0};
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(pool->try_add(Tracked(run, discarded)), AddResult::added);
+    }
+    std::thread drainer([&pool] { EXPECT_EQ(pool->drain().queued, 0U); });
+    const ThreadPoolStatistics statistics = pool->stop();
+    drainer.join();
+    EXPECT_EQ(statistics.executed + statistics.discarded, 100U);
+    EXPECT_EQ(run.load() + discarded.load(), 100);
+  }
+}
+
+TEST(ThreadPool, takes_tasks_from_its_own_tasks) {
+  const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = 8});
+  std::latch done(1);
+  ASSERT_EQ(pool->try_add([&] {
+    EXPECT_EQ(pool->try_add([&done] { done.count_down(); }), AddResult::added);
+  }),
+            AddResult::added);
+  done.wait();
+  EXPECT_EQ(pool->drain().executed, 2U);
+}
+
+TEST(ThreadPool, an_exception_reaches_the_handler_and_the_worker_goes_on) {
+  std::atomic<int> caught{0};
+  const auto pool = ThreadPool::create(
+      {.workers = 1, .on_exception = [&caught](const std::exception_ptr& exception) {
+         try {
+           std::rethrow_exception(exception);
+         } catch (const std::runtime_error& error) {
+           if (std::string(error.what()) == "no luck") caught.fetch_add(1);
+         }
+       }});
+  std::atomic<bool> went_on{false};
+  ASSERT_EQ(pool->try_add([] { throw std::runtime_error("no luck"); }), AddResult::added);
+  ASSERT_EQ(pool->try_add([&went_on] { went_on.store(true); }), AddResult::added);
+  EXPECT_EQ(pool->drain().executed, 2U);
+  EXPECT_EQ(caught.load(), 1);
+  EXPECT_TRUE(went_on.load());
+}
+
+TEST(ThreadPool, an_exception_without_a_handler_is_a_line_on_standard_error) {
+  const auto pool = ThreadPool::create({});
+  testing::internal::CaptureStderr();
+  ASSERT_EQ(pool->try_add([] { throw std::runtime_error("no luck"); }), AddResult::added);
+  ASSERT_EQ(pool->try_add([] { throw 7; }), AddResult::added);
+  EXPECT_EQ(pool->drain().executed, 2U);
+  const std::string lines = testing::internal::GetCapturedStderr();
+  EXPECT_NE(lines.find("a task threw: no luck\n"), std::string::npos) << lines;
+  EXPECT_NE(lines.find("no std::exception\n"), std::string::npos) << lines;
+}
+
+TEST(ThreadPool, workers_block_asynchronous_signals_and_have_the_name_asked_for) {
+  const auto pool = ThreadPool::create({.thread_name = "a name that is too long"});
+  std::atomic<bool> blocked{false};
+  std::atomic<bool> faults_blocked{true};
+  std::string name;
+  ASSERT_EQ(pool->try_add([&] {
+    sigset_t signals;
+    pthread_sigmask(SIG_SETMASK, nullptr, &signals);
+    blocked.store(sigismember(&signals, SIGTERM) == 1 && sigismember(&signals, SIGPIPE) == 1);
+    faults_blocked.store(sigismember(&signals, SIGSEGV) == 1);
+    char buffer[16] = {};
+    pthread_getname_np(pthread_self(), buffer, sizeof(buffer));
+    name = buffer;
+  }),
+            AddResult::added);
+  pool->drain();
+  EXPECT_TRUE(blocked.load());
+  EXPECT_FALSE(faults_blocked.load());
+  EXPECT_EQ(name, "a name that is ");
+}
+
+TEST(ThreadPool, creation_leaves_the_creators_signal_mask_as_it_was) {
+  sigset_t before;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  const auto pool = ThreadPool::create({.workers = 2});
+  sigset_t after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < 32; ++signal) {
+    EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal)) << signal;
+  }
+}
+
+TEST(ThreadPool, options_out_of_range_are_refused_by_name) {
+  EXPECT_THROW(static_cast<void>(ThreadPool::create({.workers = 0})), std::invalid_argument);
+  EXPECT_THROW(
+      static_cast<void>(ThreadPool::create({.workers = ThreadPoolOptions::kMaxWorkers + 1})),
+      std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(ThreadPool::create({.capacity_tasks = 0})), std::invalid_argument);
+  try {
+    static_cast<void>(
+        ThreadPool::create({.capacity_tasks = ThreadPoolOptions::kMaxCapacityTasks + 1}));
+    FAIL();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_STREQ(
+        error.what(),
+        "cannot create a pool with a capacity of 16777217 tasks: it must be 1 to 16777216");
+  }
+}
+
+TEST(ThreadPool, creation_that_fails_at_any_thread_leaves_nothing_and_names_the_thread) {
+  constexpr int kWorkers = 8;
+  const std::size_t threads_before = count_threads();
+  for (int failing = 0; failing < kWorkers; ++failing) {
+    pthread_create_calls_until_failure.store(failing);
+    try {
+      static_cast<void>(ThreadPool::create({.workers = kWorkers}));
+      FAIL() << failing;
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code().value(), EAGAIN);
+      EXPECT_NE(std::string(error.what())
+                    .find("cannot start worker " + std::to_string(failing + 1) + " of 8"),
+                std::string::npos)
+          << error.what();
+    }
+    EXPECT_EQ(count_threads(), threads_before);
+  }
+  // LeakSanitizer sees to the memory. And after all that, the next one works.
+  const auto pool = ThreadPool::create({.workers = kWorkers});
+  EXPECT_EQ(count_threads(), threads_before + kWorkers);
+}
+
+TEST(ThreadPool, creation_that_fails_at_any_allocation_leaves_nothing) {
+  const std::size_t threads_before = count_threads();
+  int failures = 0;
+  for (bool created = false; !created; ++failures) {
+    allocations_until_failure = failures;
+    try {
+      const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = 16});
+      allocations_until_failure = -1;
+      created = true;
+    } catch (const std::bad_alloc&) {
+      EXPECT_EQ(count_threads(), threads_before);
+    }
+    ASSERT_LT(failures, 1000);
+  }
+  EXPECT_GT(failures, 5) << "the slab, both queues, the workers, the pool";
+}
+
+TEST(ThreadPool, adding_and_running_allocate_nothing) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 64});
+  allocations_until_failure = 0;
+  std::atomic<int> run{0};
+  for (int i = 0; i < 1000; ++i) {
+    while (pool->try_add([&run] { run.fetch_add(1); }) != AddResult::added) {
+    }
+  }
+  EXPECT_EQ(allocations_until_failure, 0) << "the adder allocated";
+  allocations_until_failure = -1;
+  EXPECT_EQ(pool->drain().executed, 1000U);
+}
+
+TEST(ThreadPool, every_task_of_many_producers_is_run_or_discarded_or_refused_once) {
+  constexpr int kProducers = 4;
+  constexpr int kRounds = 30;
+  for (int round = 0; round < kRounds; ++round) {
+    auto pool = ThreadPool::create({.workers = 3, .capacity_tasks = 16});
+    std::atomic<int> run{0};
+    std::atomic<int> discarded{0};
+    std::atomic<int> added{0};
+    std::atomic<int> busy_until_stop{0};
+    std::latch start(kProducers + 1);
+    std::vector<std::thread> producers;
+    for (int i = 0; i < kProducers; ++i) {
+      producers.emplace_back([&] {
+        start.arrive_and_wait();
+        for (;;) {
+          const AddResult result = pool->try_add(Tracked(run, discarded));
+          if (result == AddResult::closed) return;
+          if (result == AddResult::added) added.fetch_add(1);
+          if (result == AddResult::full) busy_until_stop.fetch_add(1);
+        }
+      });
+    }
+    start.arrive_and_wait();
+    while (run.load() < 200) std::this_thread::yield();
+    const ThreadPoolStatistics statistics = round % 2 == 0 ? pool->stop() : pool->drain();
+    for (std::thread& producer : producers) producer.join();
+    EXPECT_EQ(run.load() + discarded.load(), added.load());
+    EXPECT_EQ(statistics.executed, static_cast<std::uint64_t>(run.load()));
+    EXPECT_EQ(statistics.discarded, static_cast<std::uint64_t>(discarded.load()));
+    if (round % 2 == 1) {
+      EXPECT_EQ(discarded.load(), 0);
+    }
+  }
+}
+
+// Each round parks every worker and must wake one: a lost wake-up hangs it.
+TEST(ThreadPool, no_wake_up_is_lost_in_many_rounds_of_parking) {
+  const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = 4});
+  std::atomic<int> run{0};
+  constexpr int kRounds = 50'000;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (int round = 1; round <= kRounds; ++round) {
+    ASSERT_EQ(pool->try_add([&run] { run.fetch_add(1); }), AddResult::added);
+    while (run.load() < round) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "a wake-up was lost";
+    }
+  }
+}
+
+TEST(ThreadPool, an_idle_pool_uses_no_cpu) {
+  const auto pool = ThreadPool::create({.workers = 4});
+  std::latch done(1);
+  ASSERT_EQ(pool->try_add([&done] { done.count_down(); }), AddResult::added);
+  done.wait();
+  const auto switches = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw + usage.ru_nivcsw;
+  };
+  // Let all workers park: their switches stop growing.
+  long before = switches();
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const long now = switches();
+    if (now - before <= 2) break;  // the sleeper's own
+    before = now;
+  }
+  timespec cpu_before{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu_before);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  timespec cpu_after{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu_after);
+  const double used_ms = static_cast<double>(cpu_after.tv_sec - cpu_before.tv_sec) * 1e3 +
+                         static_cast<double>(cpu_after.tv_nsec - cpu_before.tv_nsec) / 1e6;
+  EXPECT_LT(used_ms, 20) << "of 200 ms, four workers spinning would use hundreds";
+}
+
+using ThreadPoolDeathTest = testing::Test;
+
+TEST(ThreadPoolDeathTest, stopping_from_its_own_worker_is_refused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        static_cast<void>(pool->try_add([&pool] { pool->stop(); }));
+        pool->drain();
+      },
+      "its own worker");
+}
+
+}  // namespace
+}  // namespace evpool
