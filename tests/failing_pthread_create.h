@@ -4,10 +4,14 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
+#include <string>
+#include <thread>
 
 namespace evpool {
 
@@ -21,8 +25,31 @@ inline std::size_t count_entries(const char* folder) {
   closedir(entries);
   return count;
 }
-inline std::size_t count_threads() { return count_entries("/proc/self/task"); }
 inline std::size_t count_descriptors() { return count_entries("/proc/self/fd"); }
+
+// Polls, for up to ten seconds: the kernel lists a thread for a moment after it was joined.
+template <typename Condition>
+bool becomes_true(const Condition& condition) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > give_up) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+// The threads to compare with later. Starts one first: a sanitizer adds its own with the first.
+inline std::size_t count_threads() {
+  pid_t first = 0;
+  std::thread([&first] { first = gettid(); }).join();
+  const std::string entry = "/proc/self/task/" + std::to_string(first);
+  becomes_true([&entry] { return access(entry.c_str(), F_OK) != 0; });
+  return count_entries("/proc/self/task");
+}
+
+inline bool threads_become(std::size_t expected) {
+  return becomes_true([expected] { return count_entries("/proc/self/task") == expected; });
+}
 
 }  // namespace evpool
 
