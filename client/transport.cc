@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -34,13 +35,18 @@ std::string explain_errno(int error) {
   return error == ECONNREFUSED ? text + " (is evpoold running?)" : text;
 }
 
+// Longer is for ever, and would overflow the clock.
+constexpr std::chrono::milliseconds kLongestTimeout{UINT32_MAX};
+
 // 0, or the errno of the failure.
 int finish_connecting(int descriptor, Clock::time_point deadline) {
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    constexpr std::chrono::milliseconds::rep kLongestWait_ms = 60'000;
+    const auto wait_ms = std::clamp<std::chrono::milliseconds::rep>(left, 0, kLongestWait_ms);
     pollfd waiting = {.fd = descriptor, .events = POLLOUT, .revents = 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(std::max<long>(left, 0)));
-    if (ready == 0) return ETIMEDOUT;
+    const int ready = poll(&waiting, 1, static_cast<int>(wait_ms));
+    if (ready == 0 && left <= wait_ms) return ETIMEDOUT;
     if (ready < 0 && errno != EINTR) return errno;
     if (ready > 0) break;
   }
@@ -53,7 +59,7 @@ int finish_connecting(int descriptor, Clock::time_point deadline) {
 }  // namespace
 
 ClientSocket::ClientSocket(const Address& server, bool udp, std::chrono::milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = Clock::now() + std::min(timeout, kLongestTimeout);
   addrinfo hints{};
   hints.ai_socktype = udp ? SOCK_DGRAM : SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
