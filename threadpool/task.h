@@ -1,21 +1,27 @@
 // What the pool runs: any callable without arguments, moved in and stored inline.
 //
 // A callable that also has a member `void discard() noexcept` is told, by that call, when the pool
-// drops it unrun; so a task that owes somebody an answer can give one either way.
+// drops it unrun; so a task that owes somebody an answer can give one either way. A callable that
+// returns a TaskOutcome says by it whether it found itself cancelled; other results are dropped.
 #pragma once
 
 #include <cassert>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
 
 namespace evpool {
 
+enum class TaskOutcome : std::uint8_t { executed, cancelled };
+
 class Task {
  public:
-  // A task is one cache line: this much, and a pointer to its operations, with room to align.
+  // This much, a pointer to its operations, and what the queue needs to know make one cache line.
   static constexpr std::size_t kInlineBytes = 48;
 
   Task() = default;
@@ -27,8 +33,8 @@ class Task {
       : operations_(&kOperationsOf<std::remove_cvref_t<Callable>>) {
     using Stored = std::remove_cvref_t<Callable>;
     static_assert(sizeof(Stored) <= kInlineBytes,
-                  "a task holds 48 bytes: capture less, or capture a std::unique_ptr to the rest");
-    static_assert(alignof(Stored) <= alignof(std::max_align_t));
+                  "a task holds 48 bytes: capture less, or say evpool::boxed(callable)");
+    static_assert(alignof(Stored) <= alignof(void*), "say evpool::boxed(callable)");
     static_assert(std::is_nothrow_move_constructible_v<Stored>);
     ::new (static_cast<void*>(storage_)) Stored(std::forward<Callable>(callable));
   }
@@ -48,9 +54,9 @@ class Task {
   explicit operator bool() const { return operations_ != nullptr; }
 
   // REQUIRES: not empty.
-  void run() {
+  TaskOutcome run() {
     assert(operations_ != nullptr);
-    operations_->run(storage_);
+    return operations_->run(storage_);
   }
   // Tells the callable that it will not be run, if it wants to know. REQUIRES: not empty.
   void discard() noexcept {
@@ -59,44 +65,92 @@ class Task {
   }
   // Destroys the callable; the task is empty afterwards.
   void reset() noexcept {
-    if (operations_ != nullptr) std::exchange(operations_, nullptr)->destroy(storage_);
+    if (operations_ == nullptr) return;
+    const Operations& operations = *std::exchange(operations_, nullptr);
+    if (operations.destroy != nullptr) operations.destroy(storage_);
   }
 
  private:
+  // relocate (move to `to`, destroy `from`) and destroy are null where copying the bytes and nothing
+  // at all do: most lambdas capture pointers, and two indirect calls less is a tenth of what such a
+  // task costs.
   struct Operations {
-    void (*run)(void*);
+    TaskOutcome (*run)(void*);
     void (*discard)(void*) noexcept;
-    void (*relocate)(void* from, void* to) noexcept;  // move to `to`, destroy `from`
+    void (*relocate)(void* from, void* to) noexcept;
     void (*destroy)(void*) noexcept;
   };
 
   template <typename Stored>
+  static TaskOutcome run_stored(void* at) {
+    Stored& stored = *static_cast<Stored*>(at);
+    if constexpr (std::same_as<std::invoke_result_t<Stored&>, TaskOutcome>) {
+      return stored();
+    } else {
+      static_cast<void>(stored());
+      return TaskOutcome::executed;
+    }
+  }
+  template <typename Stored>
+  static void discard_stored([[maybe_unused]] void* at) noexcept {
+    if constexpr (requires(Stored & stored) { stored.discard(); }) {
+      static_assert(noexcept(static_cast<Stored*>(at)->discard()));
+      static_cast<Stored*>(at)->discard();
+    }
+  }
+  template <typename Stored>
+  static void relocate_stored(void* from, void* to) noexcept {
+    ::new (to) Stored(std::move(*static_cast<Stored*>(from)));
+    static_cast<Stored*>(from)->~Stored();
+  }
+  template <typename Stored>
+  static void destroy_stored(void* at) noexcept {
+    static_cast<Stored*>(at)->~Stored();
+  }
+
+  template <typename Stored>
   static constexpr Operations kOperationsOf = {
-      .run = [](void* at) { (*static_cast<Stored*>(at))(); },
-      .discard =
-          []([[maybe_unused]] void* at) noexcept {
-            if constexpr (requires(Stored & stored) { stored.discard(); }) {
-              static_assert(noexcept(static_cast<Stored*>(at)->discard()));
-              static_cast<Stored*>(at)->discard();
-            }
-          },
-      .relocate =
-          [](void* from, void* to) noexcept {
-            ::new (to) Stored(std::move(*static_cast<Stored*>(from)));
-            static_cast<Stored*>(from)->~Stored();
-          },
-      .destroy = [](void* at) noexcept { static_cast<Stored*>(at)->~Stored(); },
+      .run = &run_stored<Stored>,
+      .discard = &discard_stored<Stored>,
+      .relocate = std::is_trivially_copyable_v<Stored> ? nullptr : &relocate_stored<Stored>,
+      .destroy = std::is_trivially_destructible_v<Stored> ? nullptr : &destroy_stored<Stored>,
   };
 
   void take(Task& other) noexcept {
     operations_ = std::exchange(other.operations_, nullptr);
-    if (operations_ != nullptr) operations_->relocate(other.storage_, storage_);
+    if (operations_ == nullptr) return;
+    if (operations_->relocate == nullptr) {
+      std::memcpy(storage_, other.storage_, kInlineBytes);
+    } else {
+      operations_->relocate(other.storage_, storage_);
+    }
   }
 
   const Operations* operations_ = nullptr;
-  alignas(std::max_align_t) std::byte storage_[kInlineBytes];
+  alignas(void*) std::byte storage_[kInlineBytes];
 };
 
-static_assert(sizeof(Task) == 64);
+static_assert(sizeof(Task) == 56);
+
+// A task too large to be stored inline, on the heap.
+template <typename Callable>
+class Boxed {
+ public:
+  explicit Boxed(Callable&& callable)
+      : callable_(std::make_unique<Callable>(std::forward<Callable>(callable))) {}
+  auto operator()() { return (*callable_)(); }
+  void discard() noexcept {
+    if constexpr (requires(Callable & callable) { callable.discard(); }) callable_->discard();
+  }
+
+ private:
+  std::unique_ptr<Callable> callable_;
+};
+
+template <typename Callable>
+[[nodiscard]] Boxed<std::remove_cvref_t<Callable>> boxed(Callable&& callable) {
+  return Boxed<std::remove_cvref_t<Callable>>(
+      std::remove_cvref_t<Callable>(std::forward<Callable>(callable)));
+}
 
 }  // namespace evpool

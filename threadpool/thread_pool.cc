@@ -1,88 +1,28 @@
 #include "threadpool/thread_pool.h"
 
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <boost/lockfree/queue.hpp>
 #include <cassert>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "threadpool/futex.h"
 #include "threadpool/mutex.h"
+#include "threadpool/parking.h"
+#include "threadpool/task_queues.h"
+#include "threadpool/thread_attributes.h"
+#include "threadpool/worker_counts.h"
 
 namespace evpool {
 namespace {
-
-// The state of admission and parking is one word, so that each of its rules is one atomic step and
-// all steps have one order:
-//   bits 0 to 31   pending: tasks admitted and not yet taken by a worker
-//   bits 32 to 62  sleepers: workers that have parked and that nobody has claimed to wake
-//   bit 63         closed
-// A worker parks only by a step from pending == 0. An adder's first step counts its task as pending
-// and shows it the sleepers of that very moment: either it sees the parked worker and wakes one, or
-// the worker sees the pending task and does not park. Hence no wake-up is lost.
-constexpr std::uint64_t kOnePending = 1;
-constexpr std::uint64_t kOneSleeper = std::uint64_t{1} << 32U;
-constexpr std::uint64_t kClosed = std::uint64_t{1} << 63U;
-
-constexpr std::uint64_t pending_of(std::uint64_t state) { return state & 0xFFFF'FFFFU; }
-constexpr std::uint64_t sleepers_of(std::uint64_t state) { return (state & ~kClosed) >> 32U; }
-constexpr bool is_closed(std::uint64_t state) { return (state & kClosed) != 0; }
-
-// A counting semaphore on a bare futex: libstdc++ 12's has lost wake-ups. Each release lets exactly
-// one acquire through.
-class Semaphore {
- public:
-  void release(std::uint32_t count) {
-    tokens_.fetch_add(count);
-    syscall(SYS_futex, &tokens_, FUTEX_WAKE_PRIVATE, static_cast<int>(count), nullptr, nullptr, 0);
-  }
-  void acquire() {
-    for (;;) {
-      std::uint32_t tokens = tokens_.load();
-      while (tokens > 0) {
-        if (tokens_.compare_exchange_weak(tokens, tokens - 1)) return;
-      }
-      // Returns at once when a token came meanwhile; a signal or a stolen token loops.
-      syscall(SYS_futex, &tokens_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
-    }
-  }
-
- private:
-  std::atomic<std::uint32_t> tokens_{0};
-  static_assert(sizeof(std::atomic<std::uint32_t>) == 4, "the kernel's futex word");
-};
-
-// Blocks all signals in this thread while it lives; threads started meanwhile inherit that.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    // Faults stay deliverable: a blocked SIGSEGV kills without a trace.
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
-      sigdelset(&all, fault);
-    }
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 void report_exception(const std::exception_ptr& exception) {
   try {
@@ -94,17 +34,31 @@ void report_exception(const std::exception_ptr& exception) {
   }
 }
 
+[[noreturn]] void refuse_options(const std::string& what) {
+  throw std::invalid_argument("cannot create a pool " + what);
+}
+
 void check(const ThreadPoolOptions& options) {
   if (options.workers < 1 || options.workers > ThreadPoolOptions::kMaxWorkers) {
-    throw std::invalid_argument("cannot create a pool of " + std::to_string(options.workers) +
-                                " workers: it must have 1 to " +
-                                std::to_string(ThreadPoolOptions::kMaxWorkers));
+    refuse_options("of " + std::to_string(options.workers) + " workers: it must have 1 to " +
+                   std::to_string(ThreadPoolOptions::kMaxWorkers));
   }
   if (options.capacity_tasks < 1 || options.capacity_tasks > ThreadPoolOptions::kMaxCapacityTasks) {
-    throw std::invalid_argument(
-        "cannot create a pool with a capacity of " + std::to_string(options.capacity_tasks) +
-        " tasks: it must be 1 to " + std::to_string(ThreadPoolOptions::kMaxCapacityTasks));
+    refuse_options("with a capacity of " + std::to_string(options.capacity_tasks) +
+                   " tasks: it must be 1 to " +
+                   std::to_string(ThreadPoolOptions::kMaxCapacityTasks));
   }
+  for (const int cpu : options.cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) {
+      refuse_options("on CPU " + std::to_string(cpu) + ": it must be 0 to " +
+                     std::to_string(CPU_SETSIZE - 1));
+    }
+  }
+}
+
+std::string describe(const char* what, std::size_t worker, std::size_t workers) {
+  return std::string(what) + " worker " + std::to_string(worker + 1) + " of " +
+         std::to_string(workers);
 }
 
 }  // namespace
@@ -113,231 +67,402 @@ class ThreadPool::Implementation {
  public:
   explicit Implementation(const ThreadPoolOptions& options)
       : options_(options),
-        slots_(options.capacity_tasks),
-        free_slots_(0),
-        ready_slots_(0),
-        workers_(options.workers) {
-    // Not by the queues' constructors: those leak their nodes when one of them cannot be allocated
-    // (Boost 1.74). What reserve() has allocated by then is freed with the queue.
-    free_slots_.reserve(options.capacity_tasks);
-    ready_slots_.reserve(options.capacity_tasks);
-    for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
-      [[maybe_unused]] const bool pushed = free_slots_.bounded_push(slot);
-      assert(pushed);
-    }
-  }
-
-  ~Implementation() { join(); }
+        queues_(options.workers, options.capacity_tasks),
+        workers_(options.workers) {}
   Implementation(const Implementation&) = delete;
   Implementation& operator=(const Implementation&) = delete;
 
   // When it throws, some workers have been started: the pool must be stopped.
-  void start_workers() {
-    const AllSignalsBlocked inherited_by_workers;
+  void start_workers(const std::shared_ptr<Implementation>& self) {
+    for (std::size_t i = 0; i < workers_.size(); ++i) start_worker(i, self);
+    if (!options_.on_worker_start) return;
+    for (std::uint32_t reported = starts_reported_.load(); reported < workers_.size();
+         reported = starts_reported_.load()) {
+      futex_wait(starts_reported_, reported);
+    }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
-      Worker& worker = workers_[i];
-      worker.pool = this;
-      const int error =
-          pthread_create(&worker.thread, nullptr, &Implementation::run_worker, &worker);
-      if (error != 0) {
-        throw std::system_error(error, std::generic_category(),
-                                "cannot start worker " + std::to_string(i + 1) + " of " +
-                                    std::to_string(workers_.size()));
-      }
-      worker.started = true;
+      if (workers_[i].start_failure != nullptr) rethrow_start_failure(i);
     }
   }
 
-  AddResult try_add(Task&& task) {
-    const std::uint64_t before = state_.fetch_add(kOnePending);
-    if (is_closed(before) || pending_of(before) >= slots_.size()) {
-      state_.fetch_sub(kOnePending);
-      return is_closed(before) ? AddResult::closed : AddResult::full;
+  BulkAddResult try_add_bulk(std::span<Task> tasks, TaskPriority priority) {
+    const BulkAddResult added = add(tasks, priority);
+    if (added.tasks < tasks.size()) count_refused(tasks.size() - added.tasks);
+    return added;
+  }
+
+  AddResult add_until(Clock::time_point deadline, Task&& task, TaskPriority priority) {
+    const std::span tasks(&task, 1);
+    const TaskRing& ring = queues_.shared(priority);
+    AddResult result = add(tasks, priority).result;
+    while (result == AddResult::full && !is_own_worker() && Clock::now() < deadline) {
+      // Announced before the ring is looked at again; a worker advances the ring's head before it
+      // looks for announcements. Of the two at least one sees the other.
+      adders_waiting_.fetch_add(1);
+      const std::uint32_t room = room_.load();
+      yield_point();
+      if (ring.full()) {
+        futex_wait(room_, room, deadline);
+      } else {
+        sched_yield();  // a worker is between its claim and giving the cell back
+      }
+      adders_waiting_.fetch_sub(1);
+      result = add(tasks, priority).result;
     }
-    // Admission is a free slot: a worker gives its slot back before it counts the task as taken.
-    std::uint32_t slot = 0;
-    [[maybe_unused]] const bool has_slot = free_slots_.pop(slot);
-    assert(has_slot);
-    slots_[slot] = std::move(task);
-    [[maybe_unused]] const bool pushed = ready_slots_.bounded_push(slot);
-    assert(pushed);
-    if (sleepers_of(before) > 0) wake_one();
-    return AddResult::added;
+    if (result != AddResult::added) count_refused(1);
+    return result == AddResult::full && is_own_worker() ? AddResult::own_worker : result;
   }
 
   void discard_queued() {
+    if (!queues_.is_mine()) return;
     discarding_.store(true);
-    close();
+    close(Phase::stopped);
     Task task;
-    // An adder may be between its admission and its push; it does not block there.
-    while (pending_of(state_.load()) > 0) {
-      if (take(task)) {
-        discard(task, discarded_by_callers_);
+    // An adder may be between its claim and its store; it does not block there.
+    while (!queues_.empty()) {
+      if (queues_.take_any(task)) {
+        discard(task);
+        discarded_by_callers_.fetch_add(1, std::memory_order_relaxed);
       } else {
         sched_yield();
       }
     }
   }
 
-  void close() {
-    std::uint64_t state = state_.load();
-    while (!state_.compare_exchange_weak(state, pending_of(state) | kClosed)) {
-    }
-    if (sleepers_of(state) > 0) parked_.release(static_cast<std::uint32_t>(sleepers_of(state)));
+  // False: the deadline passed first.
+  bool drain(Clock::time_point deadline) {
+    if (!queues_.is_mine()) return true;
+    refuse_own_worker();
+    close(Phase::draining);
+    return join(0, deadline);
   }
 
-  // REQUIRES: close() was called, or no worker was started.
-  void join() {
-    assert(current_pool != this && "a pool cannot be drained or stopped by its own worker");
-    const MutexLock lock(joining_);
-    for (Worker& worker : workers_) {
-      if (!std::exchange(worker.started, false)) continue;
-      pthread_join(worker.thread, nullptr);
-    }
+  void stop() {
+    if (!queues_.is_mine()) return;
+    refuse_own_worker();
+    discard_queued();
+    join(0, kNoDeadline);
+  }
+
+  void destroy() {
+    if (!queues_.is_mine()) return;
+    discard_queued();
+    join(is_own_worker() ? 1 : 0, kNoDeadline);
   }
 
   [[nodiscard]] ThreadPoolStatistics statistics() const {
     ThreadPoolStatistics statistics;
-    statistics.queued = std::min<std::size_t>(pending_of(state_.load()), slots_.size());
-    statistics.discarded = discarded_by_callers_.load();
-    for (const Worker& worker : workers_) {
-      statistics.executed += worker.executed.load();
-      statistics.discarded += worker.discarded.load();
-    }
+    if (!queues_.is_mine()) return statistics;
+    statistics.queued = queues_.size();
+    statistics.high_water = queues_.high_water();
+    statistics.discarded = discarded_by_callers_.load(std::memory_order_relaxed);
+    statistics.refused = refused_.load(std::memory_order_relaxed);
+    statistics.wakes = wakes_.load(std::memory_order_relaxed);
+    for (const Worker& worker : workers_) worker.counts.add_to(statistics);
     return statistics;
   }
 
+  [[nodiscard]] bool is_own_worker() const {
+    return current_worker != nullptr && current_worker->pool == this;
+  }
+
  private:
-  // One cache line each, so that a worker's counting disturbs no other.
+  enum class Phase : std::uint8_t { running, draining, stopped };
+
+  // A cache line of its own, so that a worker's counting disturbs no other.
   struct alignas(64) Worker {
     Implementation* pool = nullptr;
+    std::size_t number = 0;
+    std::uint32_t turn = 0;  // counts its looks at the queues
+    WorkerCounts counts;
+
     pthread_t thread{};
     bool started = false;
-    std::atomic<std::uint64_t> executed{0};
-    std::atomic<std::uint64_t> discarded{0};
+    std::exception_ptr start_failure;      // read once it has reported its start
+    std::shared_ptr<Implementation> keep;  // what it runs on, until it ends
   };
+
+  // How often a worker without work looks again, giving way to others between, before it sleeps.
+  static constexpr int kLooksBeforeSleep = 4;
+
+  void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
+    const std::string what = describe("cannot start", number, workers_.size());
+    ThreadAttributes attributes;
+    if (options_.stack_bytes != 0) attributes.set_stack(options_.stack_bytes);
+    if (!options_.cpus.empty()) attributes.set_cpu(options_.cpus[number % options_.cpus.size()]);
+    Worker& worker = workers_[number];
+    worker.pool = this;
+    worker.number = number;
+    worker.keep = self;
+    workers_left_.fetch_add(1);
+    const AllSignalsBlocked inherited_by_the_worker;
+    const int error =
+        pthread_create(&worker.thread, attributes.get(), &Implementation::run_worker, &worker);
+    if (error != 0) {
+      workers_left_.fetch_sub(1);
+      worker.keep.reset();
+      throw std::system_error(error, std::generic_category(), what);
+    }
+    worker.started = true;
+  }
+
+  [[noreturn]] void rethrow_start_failure(std::size_t number) const {
+    const std::string what = describe("the start hook of", number, workers_.size()) + " threw";
+    try {
+      std::rethrow_exception(workers_[number].start_failure);
+    } catch (const std::exception& error) {
+      std::throw_with_nested(std::runtime_error(what + ": " + error.what()));
+    } catch (...) {
+      std::throw_with_nested(std::runtime_error(what));
+    }
+  }
 
   static void* run_worker(void* argument) {
     Worker& worker = *static_cast<Worker*>(argument);
-    current_pool = worker.pool;
-    worker.pool->work(worker);
+    Implementation& pool = *worker.pool;
+    const std::shared_ptr<Implementation> last_out = std::move(worker.keep);
+    current_worker = &worker;
+    pthread_setname_np(pthread_self(), pool.options_.thread_name.substr(0, 15).c_str());
+    if (pool.start(worker)) {
+      pool.work(worker);
+      if (pool.options_.on_worker_exit) pool.options_.on_worker_exit(worker.number);
+    }
+    current_worker = nullptr;
+    if (pool.workers_left_.fetch_sub(1) <= 2) futex_wake_all(pool.workers_left_);
     return nullptr;
   }
 
+  bool start(Worker& worker) {
+    if (!options_.on_worker_start) return true;
+    try {
+      options_.on_worker_start(worker.number);
+    } catch (...) {
+      worker.start_failure = std::current_exception();
+    }
+    const bool started = worker.start_failure == nullptr;
+    starts_reported_.fetch_add(1);
+    futex_wake_all(starts_reported_);
+    return started;
+  }
+
   void work(Worker& worker) {
-    pthread_setname_np(pthread_self(), options_.thread_name.substr(0, 15).c_str());
     Task task;
     for (;;) {
-      if (take(task)) {
-        if (discarding_.load()) {
-          discard(task, worker.discarded);
-        } else {
-          run(task, worker);
-        }
-        continue;
-      }
-      std::uint64_t state = state_.load();
-      if (pending_of(state) > 0) {
-        sched_yield();  // an adder is between its admission and its push
-      } else if (is_closed(state)) {
-        return;
-      } else if (state_.compare_exchange_strong(state, state + kOneSleeper)) {
-        parked_.acquire();
+      auto taken = queues_.take(worker.number, ++worker.turn, task);
+      if (!taken.task) taken = search(worker, task);
+      if (!taken.task) return;
+      if (taken.left_more) wake_one();
+      if (adders_waiting_.load() > 0) tell_of_room(taken.left_more);
+      if (discarding_.load(std::memory_order_relaxed)) {
+        discard(task);
+        worker.counts.discarded.add();
+      } else if (taken.added_at_ns != 0) {
+        run_timed(task, worker, taken.added_at_ns);
+      } else {
+        run(task, worker);
       }
     }
   }
 
-  bool take(Task& task) {
-    std::uint32_t slot = 0;
-    if (!ready_slots_.pop(slot)) return false;
-    task = std::move(slots_[slot]);
-    [[maybe_unused]] const bool pushed = free_slots_.bounded_push(slot);
-    assert(pushed);
-    state_.fetch_sub(kOnePending);
-    return true;
+  // Returns without a task when there will be none any more.
+  TaskQueues::Taken search(Worker& worker, Task& task) {
+    parking_.begin_search();
+    bool woken = false;
+    for (;;) {
+      for (int look = 0; look < kLooksBeforeSleep; ++look) {
+        auto taken = queues_.take(worker.number, ++worker.turn, task);
+        if (!taken.task) taken = queues_.steal(worker.number, task);
+        if (taken.task) {
+          if (parking_.end_search() && !queues_.empty()) wake_one();
+          return taken;
+        }
+        if (!parking_.is_only_searcher()) break;
+        sched_yield();
+      }
+      if (std::exchange(woken, false)) worker.counts.spurious_wakes.add();
+      parking_.announce_sleep();
+      // Once the queues are closed nobody may be there any more to wake this worker: it stays awake
+      // for the last tasks.
+      if ((!queues_.empty() || queues_.closed()) && parking_.take_back_sleep()) {
+        if (queues_.finished()) {
+          static_cast<void>(parking_.end_search());
+          return {};
+        }
+        sched_yield();
+        continue;
+      }
+      worker.counts.parks.add();
+      parking_.sleep();
+      woken = true;
+    }
   }
 
   void run(Task& task, Worker& worker) {
+    TaskOutcome outcome = TaskOutcome::executed;
     try {
-      task.run();
+      outcome = task.run();
     } catch (...) {
       const std::exception_ptr exception = std::current_exception();
       options_.on_exception ? options_.on_exception(exception) : report_exception(exception);
     }
     task.reset();
-    worker.executed.fetch_add(1);
+    (outcome == TaskOutcome::executed ? worker.counts.executed : worker.counts.cancelled).add();
   }
 
-  static void discard(Task& task, std::atomic<std::uint64_t>& count) {
+  void run_timed(Task& task, Worker& worker, std::uint64_t added_at_ns) {
+    const std::uint64_t started_at_ns = TaskRing::now_ns();
+    worker.counts.queue_time.add(started_at_ns - added_at_ns);
+    run(task, worker);
+    worker.counts.run_time.add(TaskRing::now_ns() - started_at_ns);
+  }
+
+  static void discard(Task& task) {
     task.discard();
     task.reset();
-    count.fetch_add(1);
   }
 
-  // Claims one sleeper and gives it a token, unless the work is gone or nobody sleeps any more.
+  BulkAddResult add(std::span<Task> tasks, TaskPriority priority) {
+    if (!queues_.is_mine()) return {.result = AddResult::stopped};
+    std::size_t added = 0;
+    if (queues_.has_lanes() && priority == TaskPriority::normal && is_own_worker() &&
+        phase_.load() == Phase::running) {
+      added = queues_.lane(current_worker->number).add(tasks).tasks;
+    }
+    auto refusal = TaskRing::Refusal::none;
+    if (added < tasks.size()) {
+      const auto shared = queues_.shared(priority).add(tasks.subspan(added));
+      added += shared.tasks;
+      refusal = shared.refusal;
+    }
+    yield_point();
+    if (added > 0) wake_one();
+    switch (refusal) {
+      case TaskRing::Refusal::none: return {.tasks = added};
+      case TaskRing::Refusal::full: return {.tasks = added, .result = AddResult::full};
+      case TaskRing::Refusal::closed: break;
+    }
+    return {.tasks = added,
+            .result = phase_.load() == Phase::draining ? AddResult::draining : AddResult::stopped};
+  }
+
+  void count_refused(std::size_t tasks) { refused_.fetch_add(tasks, std::memory_order_relaxed); }
+
   void wake_one() {
-    std::uint64_t state = state_.load();
-    while (sleepers_of(state) > 0 && pending_of(state) > 0) {
-      if (state_.compare_exchange_weak(state, state - kOneSleeper)) {
-        parked_.release(1);
-        return;
-      }
+    if (parking_.wake_one()) wakes_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void tell_of_room(bool for_several) {
+    room_.fetch_add(1);
+    futex_wake(room_, for_several ? TaskQueues::kBatchTasks : 1);
+  }
+
+  // Before the rings are closed: who is refused by one then reads why.
+  void close(Phase phase) {
+    Phase before = phase_.load();
+    while (before < phase && !phase_.compare_exchange_weak(before, phase)) {
+    }
+    queues_.close();
+    parking_.wake_all();
+    room_.fetch_add(1);
+    futex_wake_all(room_);
+  }
+
+  void refuse_own_worker() const {
+    if (is_own_worker()) {
+      throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                              "a pool cannot be drained or stopped by its own worker");
     }
   }
 
-  using SlotQueue = boost::lockfree::queue<std::uint32_t>;
+  // Waits until only `but` workers are left, 0 or 1: this one, which is let go. False: not in time.
+  bool join(std::uint32_t but, Clock::time_point deadline) {
+    for (std::uint32_t left = workers_left_.load(); left > but; left = workers_left_.load()) {
+      if (!futex_wait(workers_left_, left, deadline) && workers_left_.load() > but) return false;
+    }
+    const MutexLock lock(joining_);
+    for (Worker& worker : workers_) {
+      if (!std::exchange(worker.started, false)) continue;
+      if (&worker == current_worker) {
+        pthread_detach(worker.thread);
+      } else {
+        pthread_join(worker.thread, nullptr);
+      }
+    }
+    phase_.store(Phase::stopped);
+    return true;
+  }
 
-  static thread_local const Implementation* current_pool;
+  static thread_local Worker* current_worker;
 
   // Constant after construction.
   const ThreadPoolOptions options_;
 
-  // A slot belongs to whoever popped its number, from free_slots_ or from ready_slots_.
-  std::vector<Task> slots_;
-  SlotQueue free_slots_;
-  SlotQueue ready_slots_;
-
-  alignas(64) std::atomic<std::uint64_t> state_{0};
-  alignas(64) Semaphore parked_;
+  TaskQueues queues_;
+  Parking parking_;
+  alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
+
+  // For add_until.
+  std::atomic<std::uint32_t> adders_waiting_{0};
+  FutexWord room_{0};
+
+  alignas(64) std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> wakes_{0};
   std::atomic<std::uint64_t> discarded_by_callers_{0};
 
+  FutexWord starts_reported_{0};
+  FutexWord workers_left_{0};
   Mutex joining_;  // guards each worker's `thread` and `started` once start_workers has returned
   std::vector<Worker> workers_;
 };
 
-thread_local const ThreadPool::Implementation* ThreadPool::Implementation::current_pool = nullptr;
+thread_local ThreadPool::Implementation::Worker* ThreadPool::Implementation::current_worker =
+    nullptr;
 
 std::unique_ptr<ThreadPool> ThreadPool::create(const ThreadPoolOptions& options) {
   check(options);
-  auto implementation = std::make_unique<Implementation>(options);
+  auto implementation = std::make_shared<Implementation>(options);
   // Whole before the first thread: should a later one fail, its destructor stops the earlier.
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(implementation)));
-  pool->implementation_->start_workers();
+  pool->implementation_->start_workers(pool->implementation_);
   return pool;
 }
 
-ThreadPool::ThreadPool(std::unique_ptr<Implementation> implementation)
+ThreadPool::ThreadPool(std::shared_ptr<Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
-ThreadPool::~ThreadPool() { stop(); }
+ThreadPool::~ThreadPool() { implementation_->destroy(); }
 
-AddResult ThreadPool::try_add(Task&& task) { return implementation_->try_add(std::move(task)); }
+AddResult ThreadPool::try_add(Task&& task, TaskPriority priority) {
+  return implementation_->try_add_bulk({&task, 1}, priority).result;
+}
+
+BulkAddResult ThreadPool::try_add_bulk(std::span<Task> tasks, TaskPriority priority) {
+  return implementation_->try_add_bulk(tasks, priority);
+}
+
+AddResult ThreadPool::add_until(Clock::time_point deadline, Task&& task, TaskPriority priority) {
+  return implementation_->add_until(deadline, std::move(task), priority);
+}
 
 void ThreadPool::discard_queued() { implementation_->discard_queued(); }
 
 ThreadPoolStatistics ThreadPool::drain() {
-  implementation_->close();
-  implementation_->join();
+  implementation_->drain(kNoDeadline);
   return implementation_->statistics();
 }
 
+bool ThreadPool::drain_until(Clock::time_point deadline) {
+  return implementation_->drain(deadline);
+}
+
 ThreadPoolStatistics ThreadPool::stop() {
-  discard_queued();
-  implementation_->join();
+  implementation_->stop();
   return implementation_->statistics();
 }
 
 ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->statistics(); }
+
+bool ThreadPool::is_own_worker() const { return implementation_->is_own_worker(); }
 
 }  // namespace evpool

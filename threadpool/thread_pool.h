@@ -1,35 +1,59 @@
-// A fixed number of worker threads that run tasks in the order they were added.
+// A fixed number of worker threads that run tasks from bounded queues.
 //
 //   auto pool = evpool::ThreadPool::create({.workers = 4, .capacity_tasks = 1024});
 //   if (pool->try_add([] { work(); }) == evpool::AddResult::full) { ... }
 //   pool->drain();
 //
-// Threads: try_add and statistics may be called from any thread, also from a task, also while
-// another thread calls drain or stop. drain, stop and the destructor must not be called from one of
-// the pool's own workers (asserted), and the destructor not while any other call is under way.
+// Life: running, until drain or stop begins; then draining; stopped once no worker is left.
 //
-// Bounded: at most `capacity_tasks` tasks wait; all memory for them is allocated by create, none by
-// adding or running. Nothing but drain, stop and the destructor blocks.
+// Threads: everything but the destructor may be called from any thread at any time, also from a
+// task, also while others add, drain or stop. What would make a worker wait for its own pool is
+// refused instead (drain, stop, add_until). The destructor must be the last call: threads that may
+// still add need a share in the pool (std::shared_ptr) or to be told to end first; a task may hold
+// the last share.
 //
-// Every task that was added is either run or discarded (Task's header says how it learns of that),
-// exactly once, by the time drain or stop has returned.
+// Bounded: `capacity_tasks` for each priority, and 64 for each worker of several, where it keeps what
+// its own tasks add. All memory is had by create; adding and running allocate nothing.
+//
+// Each task that was added is run or discarded (task.h says how it learns of that), exactly once, by
+// the time drain or stop has returned.
+//
+// Order: first in, first out for each priority, exactly so with one worker. High goes before normal
+// before low, but every 16th task that a worker takes is the oldest of a later one; so low is late
+// under load and never starved. What a worker's own task adds at normal priority goes first there,
+// and another worker takes it if that one is busy.
+//
+// After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return at
+// once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "task.h"
+#include "task_priority.h"
 
 namespace evpool {
 
 struct ThreadPoolOptions {
   std::size_t workers = 1;             // 1 to kMaxWorkers
-  std::size_t capacity_tasks = 1024;   // 1 to kMaxCapacityTasks
+  std::size_t capacity_tasks = 1024;   // 1 to kMaxCapacityTasks, of each priority
   std::string thread_name = "worker";  // the kernel shows the first 15 bytes
+  std::size_t stack_bytes = 0;         // 0: the process's default
+  std::vector<int> cpus = {};          // worker i runs on cpus[i % size] only; empty: anywhere
+
+  // Called on each worker, with its number from 0, before its first task and after its last. When
+  // the first throws, create fails; the other must not throw.
+  std::function<void(std::size_t)> on_worker_start = {};
+  std::function<void(std::size_t)> on_worker_exit = {};
+
   // What to do with an exception that leaves a task; called on the worker, must not throw. Empty:
   // one line on standard error. The worker goes on either way.
   std::function<void(std::exception_ptr)> on_exception = {};
@@ -40,48 +64,93 @@ struct ThreadPoolOptions {
 
 enum class AddResult : std::uint8_t {
   added,
-  full,    // `capacity_tasks` are waiting
-  closed,  // drain or stop has begun
+  full,        // as many as may are waiting; for add_until: still, at the deadline
+  draining,    // drain has begun
+  stopped,     // stop has begun, or all workers have ended
+  own_worker,  // add_until only: full, and a worker must not wait for its own pool
+};
+
+struct BulkAddResult {
+  std::size_t tasks = 0;                 // how many were taken, from the first on
+  AddResult result = AddResult::added;  // why it was not all
+};
+
+// Of every 64th task of the shared queues.
+struct SampledTime {
+  std::uint64_t samples = 0;
+  std::uint64_t total_ns = 0;
+  std::uint64_t max_ns = 0;
 };
 
 struct ThreadPoolStatistics {
-  std::size_t queued = 0;       // waiting now
-  std::uint64_t executed = 0;   // run to their end, or to an exception
-  std::uint64_t discarded = 0;  // handed to their discard hook
+  std::size_t queued = 0;            // waiting now
+  std::size_t high_water = 0;        // the most that have waited at once, of one priority
+  std::uint64_t executed = 0;        // run to their end, or to an exception
+  std::uint64_t cancelled = 0;       // found cancelled when their turn came
+  std::uint64_t discarded = 0;       // handed to their discard hook
+  std::uint64_t refused = 0;         // not added, for whichever reason
+  std::uint64_t parks = 0;           // times that a worker went to sleep
+  std::uint64_t wakes = 0;           // times that one was woken for a task
+  std::uint64_t spurious_wakes = 0;  // of those, times that others had the task first
+  SampledTime queue_time;            // from added to taken
+  SampledTime run_time;
 };
 
 class ThreadPool {
  public:
-  // All or nothing: throws std::invalid_argument for options out of range, std::bad_alloc, or
-  // std::system_error that names the worker whose thread could not be started; then no thread and
-  // no memory is left behind. Workers start with all asynchronous signals blocked.
+  using Clock = std::chrono::steady_clock;
+
+  // All or nothing: throws std::invalid_argument for options out of range, std::bad_alloc,
+  // std::system_error that names the step (the memory, a worker's thread), or std::runtime_error that
+  // names the worker whose start hook threw, with that exception nested; then no thread and no memory
+  // is left behind. Workers have all asynchronous signals blocked.
   [[nodiscard]] static std::unique_ptr<ThreadPool> create(const ThreadPoolOptions& options);
 
-  // As stop().
+  // As stop(). In one of the pool's own tasks: returns when all other workers have ended, and its
+  // worker ends, with its exit hook, after the task.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Takes the task when it says `added`; otherwise leaves it with the caller.
-  [[nodiscard]] AddResult try_add(Task&& task);
+  // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks.
+  [[nodiscard]] AddResult try_add(Task&& task, TaskPriority priority = TaskPriority::normal);
+
+  // Takes as many as there is room for, in order, with one admission and at most one wake-up; leaves
+  // the others where they are. Never blocks.
+  [[nodiscard]] BulkAddResult try_add_bulk(std::span<Task> tasks,
+                                           TaskPriority priority = TaskPriority::normal);
+
+  // As try_add, but while the queue is full waits for room.
+  [[nodiscard]] AddResult add_until(Clock::time_point deadline, Task&& task,
+                                    TaskPriority priority = TaskPriority::normal);
 
   // Accepts nothing more and discards, in this thread, what has not started. Does not wait for what
   // is running; drain or stop must follow.
   void discard_queued();
 
-  // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop,
-  // also at the same time, waits for the first; the totals returned are final.
+  // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop, also
+  // at the same time, waits for the first; the totals returned are final. Throws std::system_error,
+  // resource_deadlock_would_occur, in a task of the same pool, and then does nothing.
   ThreadPoolStatistics drain();
 
-  // Accepts nothing more, finishes what is running, discards the rest, joins the workers.
+  // As drain, but no longer than to the deadline. False: it passed, and tasks are still queued or
+  // running; they go on, and drain or stop must follow.
+  [[nodiscard]] bool drain_until(Clock::time_point deadline);
+
+  // Accepts nothing more, finishes what is running, discards the rest, joins the workers. Throws as
+  // drain does.
   ThreadPoolStatistics stop();
 
   [[nodiscard]] ThreadPoolStatistics statistics() const;
 
+  // Whether this thread is one of the pool's workers.
+  [[nodiscard]] bool is_own_worker() const;
+
  private:
   class Implementation;
-  explicit ThreadPool(std::unique_ptr<Implementation> implementation);
-  std::unique_ptr<Implementation> implementation_;
+  explicit ThreadPool(std::shared_ptr<Implementation> implementation);
+  // Shared with the workers, one of which may outlive the pool.
+  std::shared_ptr<Implementation> implementation_;
 };
 
 }  // namespace evpool
