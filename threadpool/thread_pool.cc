@@ -246,37 +246,38 @@ class ThreadPool::Implementation {
   }
 
   void work(Worker& worker) {
-    Task task;
+    Task room;
     for (;;) {
-      auto taken = queues_.take(worker.number, ++worker.turn, task);
-      if (!taken.task) taken = search(worker, task);
-      if (!taken.task) return;
+      auto taken = queues_.take(worker.number, ++worker.turn, room);
+      if (taken.task == nullptr) taken = search(worker, room);
+      if (taken.task == nullptr) return;
       if (taken.left_more) wake_one();
       if (adders_waiting_.load() > 0) tell_of_room(taken.left_more);
       if (discarding_.load(std::memory_order_relaxed)) {
-        discard(task);
+        discard(*taken.task);
         worker.counts.discarded.add();
       } else if (taken.added_at_ns != 0) {
-        run_timed(task, worker, taken.added_at_ns);
+        run_timed(*taken.task, worker, taken.added_at_ns);
       } else {
-        run(task, worker);
+        run(*taken.task, worker);
       }
     }
   }
 
   // Returns without a task when there will be none any more.
-  TaskQueues::Taken search(Worker& worker, Task& task) {
+  TaskQueues::Taken search(Worker& worker, Task& room) {
     parking_.begin_search();
     bool woken = false;
     for (;;) {
-      for (int look = 0; look < kLooksBeforeSleep; ++look) {
-        auto taken = queues_.take(worker.number, ++worker.turn, task);
-        if (!taken.task) taken = queues_.steal(worker.number, task);
-        if (taken.task) {
+      for (int look = 1;; ++look) {
+        const bool last_look = look == kLooksBeforeSleep || !parking_.is_only_searcher();
+        auto taken = queues_.take(worker.number, ++worker.turn, room);
+        if (taken.task == nullptr) taken = queues_.steal(worker.number, last_look, room);
+        if (taken.task != nullptr) {
           if (parking_.end_search() && !queues_.empty()) wake_one();
           return taken;
         }
-        if (!parking_.is_only_searcher()) break;
+        if (last_look) break;
         sched_yield();
       }
       if (std::exchange(woken, false)) worker.counts.spurious_wakes.add();
@@ -284,7 +285,7 @@ class ThreadPool::Implementation {
       // Once the queues are closed nobody may be there any more to wake this worker: it stays awake
       // for the last tasks.
       if ((!queues_.empty() || queues_.closed()) && parking_.take_back_sleep()) {
-        if (queues_.finished()) {
+        if (queues_.closed() && queues_.empty()) {
           static_cast<void>(parking_.end_search());
           return {};
         }
@@ -324,9 +325,9 @@ class ThreadPool::Implementation {
   BulkAddResult add(std::span<Task> tasks, TaskPriority priority) {
     if (!queues_.is_mine()) return {.result = AddResult::stopped};
     std::size_t added = 0;
-    if (queues_.has_lanes() && priority == TaskPriority::normal && is_own_worker() &&
-        phase_.load() == Phase::running) {
-      added = queues_.lane(current_worker->number).add(tasks).tasks;
+    if (priority == TaskPriority::normal && is_own_worker() && phase_.load() == Phase::running) {
+      TaskRing* const lane = queues_.lane(current_worker->number);
+      if (lane != nullptr) added = lane->add(tasks).tasks;
     }
     auto refusal = TaskRing::Refusal::none;
     if (added < tasks.size()) {
@@ -353,7 +354,7 @@ class ThreadPool::Implementation {
 
   void tell_of_room(bool for_several) {
     room_.fetch_add(1);
-    futex_wake(room_, for_several ? TaskQueues::kBatchTasks : 1);
+    futex_wake(room_, for_several ? TaskBatch::kTasks : 1);
   }
 
   // Before the rings are closed: who is refused by one then reads why.

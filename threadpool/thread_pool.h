@@ -75,7 +75,7 @@ struct BulkAddResult {
   AddResult result = AddResult::added;  // why it was not all
 };
 
-// Of every 64th task of the shared queues.
+// Of every 256th task of the shared queues.
 struct SampledTime {
   std::uint64_t samples = 0;
   std::uint64_t total_ns = 0;
