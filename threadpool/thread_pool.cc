@@ -9,11 +9,13 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
+#include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "threadpool/block_pool.h"
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
@@ -162,8 +164,14 @@ class ThreadPool::Implementation {
     return statistics;
   }
 
-  [[nodiscard]] bool is_own_worker() const {
-    return current_worker != nullptr && current_worker->pool == this;
+  [[nodiscard]] static const Implementation* of_this_thread() {
+    return current_worker == nullptr ? nullptr : current_worker->pool;
+  }
+  [[nodiscard]] bool is_own_worker() const { return of_this_thread() == this; }
+
+  std::shared_ptr<BlockPool> blocks() {
+    std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(); });
+    return blocks_;
   }
 
  private:
@@ -411,6 +419,9 @@ class ThreadPool::Implementation {
   std::atomic<std::uint64_t> wakes_{0};
   std::atomic<std::uint64_t> discarded_by_callers_{0};
 
+  std::once_flag blocks_made_;
+  std::shared_ptr<BlockPool> blocks_;
+
   FutexWord starts_reported_{0};
   FutexWord workers_left_{0};
   Mutex joining_;  // guards each worker's `thread` and `started` once start_workers has returned
@@ -464,6 +475,8 @@ ThreadPoolStatistics ThreadPool::stop() {
 
 ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->statistics(); }
 
-bool ThreadPool::is_own_worker() const { return implementation_->is_own_worker(); }
+const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread(); }
+
+std::shared_ptr<BlockPool> ThreadPool::blocks() { return implementation_->blocks(); }
 
 }  // namespace evpool

@@ -42,6 +42,8 @@
 
 namespace evpool {
 
+class BlockPool;
+
 struct ThreadPoolOptions {
   std::size_t workers = 1;             // 1 to kMaxWorkers
   std::size_t capacity_tasks = 1024;   // 1 to kMaxCapacityTasks, of each priority
@@ -144,7 +146,13 @@ class ThreadPool {
   [[nodiscard]] ThreadPoolStatistics statistics() const;
 
   // Whether this thread is one of the pool's workers.
-  [[nodiscard]] bool is_own_worker() const;
+  [[nodiscard]] bool is_own_worker() const { return of_this_thread() == identity(); }
+
+  // For future.h: names the pool, without being it; and of the pool whose worker this thread is.
+  [[nodiscard]] const void* identity() const { return implementation_.get(); }
+  [[nodiscard]] static const void* of_this_thread();
+  // For future.h: where its memory comes from. Made at the first call, which throws std::bad_alloc.
+  [[nodiscard]] std::shared_ptr<BlockPool> blocks();
 
  private:
   class Implementation;

@@ -1,0 +1,30 @@
+// Blocks of memory of one size, kept for reuse: what a future and its task share comes from here, so
+// that submitting allocates nothing in the long run. Any thread may call anything.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace evpool {
+
+class BlockPool {
+ public:
+  static constexpr std::size_t kBlockBytes = 256;
+  static constexpr std::size_t kKeptBlocks = 1024;
+
+  // Throws std::bad_alloc.
+  BlockPool();
+  ~BlockPool();
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  // `bytes`, aligned for anything; more than kBlockBytes come from the heap. Throws std::bad_alloc.
+  [[nodiscard]] void* allocate(std::size_t bytes);
+  void release(void* block, std::size_t bytes) noexcept;
+
+ private:
+  struct FreeBlocks;
+  const std::unique_ptr<FreeBlocks> free_;
+};
+
+}  // namespace evpool
