@@ -1,5 +1,5 @@
-// Blocks of memory of one size, kept for reuse: what a future and its task share comes from here, so
-// that submitting allocates nothing in the long run. Any thread may call anything.
+// Blocks of memory of one size, kept for reuse: what a future and its task share comes from here,
+// so that submitting allocates nothing in the long run. Any thread may call anything.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Waiting on a 32-bit word in the kernel, which neither libstdc++'s semaphores nor glibc's condition
-// variables do without known lost wake-ups (GCC bug 104928, glibc bug 25847).
+// Waiting on a 32-bit word in the kernel, which neither libstdc++'s semaphores nor glibc's
+// condition variables do without known lost wake-ups (GCC bug 104928, glibc bug 25847).
 #pragma once
 
 #include <linux/futex.h>

@@ -246,7 +246,8 @@ class [[nodiscard]] Future {
   void wait() const { state_->wait(kNoDeadline); }
   [[nodiscard]] bool wait_until(Deadline deadline) const { return state_->wait(deadline); }
 
-  // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or TaskCancelled.
+  // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or
+  // TaskCancelled.
   Result get() {
     wait();
     const auto state = std::move(state_);

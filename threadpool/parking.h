@@ -1,12 +1,12 @@
 // Where workers without work sleep, and who wakes them: the pool's protocol against lost wake-ups.
 //
-// A worker is running (in a task, or sure of one), searching, or parked. All that matters of this is
-// one word, searchers and sleepers, so that every step is one atomic operation and all steps have
-// one order. The rules:
+// A worker is running (in a task, or sure of one), searching, or parked. All that matters of this
+// is one word, searchers and sleepers, so that every step is one atomic operation and all steps
+// have one order. The rules:
 //
-//   An adder puts its task into a queue, then calls wake_one(): that wakes a sleeper if there is one
-//   and nobody is searching. The woken worker counts as searching from that moment on, so that a
-//   burst of adders wakes one worker and not one each.
+//   An adder puts its task into a queue, then calls wake_one(): that wakes a sleeper if there is
+//   one and nobody is searching. The woken worker counts as searching from that moment on, so that
+//   a burst of adders wakes one worker and not one each.
 //
 //   A worker that finds nothing searches. When it finds a task it calls end_search(), and if it was
 //   the last searcher it looks at the queues again and wakes the next: what adders left to it while
@@ -88,7 +88,8 @@ class Parking {
     return searchers_of(state_.load(std::memory_order_relaxed)) == 1;
   }
 
-  // From searching to sleeping. Look at the queues after it; then call take_back_sleep() or sleep().
+  // From searching to sleeping. Look at the queues after it; then call take_back_sleep() or
+  // sleep().
   void announce_sleep() {
     state_.fetch_add(kOneSleeper - kOneSearcher);
     yield_point();

@@ -1,6 +1,6 @@
-// Zeroed memory that belongs to the process that mapped it. Pages come into being when they are first
-// written, so a large mapping costs nothing before it is used. In a child of fork() the kernel makes
-// them all zero again, and is_mine() says false, without a system call.
+// Zeroed memory that belongs to the process that mapped it. Pages come into being when they are
+// first written, so a large mapping costs nothing before it is used. In a child of fork() the
+// kernel makes them all zero again, and is_mine() says false, without a system call.
 #pragma once
 
 #include <sys/mman.h>

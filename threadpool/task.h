@@ -86,9 +86,9 @@ class Task {
   }
 
  private:
-  // relocate (move to `to`, destroy `from`) and destroy are null where copying the bytes and nothing
-  // at all do: most lambdas capture pointers, and two indirect calls less is a tenth of what such a
-  // task costs.
+  // relocate (move to `to`, destroy `from`) and destroy are null where copying the bytes and
+  // nothing at all do: most lambdas capture pointers, and two indirect calls less is a tenth of
+  // what such a task costs.
   struct Operations {
     TaskOutcome (*run)(void*);
     void (*discard)(void*) noexcept;

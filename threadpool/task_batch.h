@@ -1,14 +1,14 @@
-// Tasks that a worker took from a shared ring at once and runs one after the other. Claiming the next
-// one costs the worker no locked instruction: after 16 cells have come from another core, one would
-// wait for them all, and double what an empty task costs (docs/threadpool.md). Still nothing is stuck
-// behind a long task: another worker can take what the owner has not claimed.
+// Tasks that a worker took from a shared ring at once and runs one after the other. Claiming the
+// next one costs the worker no locked instruction: after 16 cells have come from another core, one
+// would wait for them all, and double what an empty task costs (docs/threadpool.md). Still nothing
+// is stuck behind a long task: another worker can take what the owner has not claimed.
 //
 // How owner and thief exclude each other. The owner announces its claim and then looks whether the
-// batch is frozen; the thief freezes it and then looks at the claim: of two such threads at least one
-// must see the other, for which both would need a fence between store and load. The thief's
+// batch is frozen; the thief freezes it and then looks at the claim: of two such threads at least
+// one must see the other, for which both would need a fence between store and load. The thief's
 // membarrier(2) is that fence on both sides: it does not return before every running thread of the
-// process has passed one. It costs the thief, who is idle, microseconds, and the owner nothing. (The
-// technique is known as an asymmetric fence.)
+// process has passed one. It costs the thief, who is idle, microseconds, and the owner nothing.
+// (The technique is known as an asymmetric fence.)
 #pragma once
 
 #include <linux/membarrier.h>
@@ -38,7 +38,8 @@ class TaskBatch {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   }
 
-  // The owner's: the next task, to be run where it is before the next call; nullptr if there is none.
+  // The owner's: the next task, to be run where it is before the next call; nullptr if there is
+  // none.
   Task* claim() {
     const std::uint32_t next = next_.load(std::memory_order_relaxed);
     if (next >= end_.load(std::memory_order_relaxed)) return nullptr;
@@ -53,7 +54,8 @@ class TaskBatch {
     return nullptr;
   }
 
-  // The owner's, of an empty batch whose last task is done with: up to `most` of the oldest of `ring`.
+  // The owner's, of an empty batch whose last task is done with: up to `most` of the oldest of
+  // `ring`.
   TaskRing::Claim refill(std::size_t most, TaskRing& ring) {
     TaskRing::Claim claimed;
     {
@@ -101,8 +103,8 @@ class TaskBatch {
     return left ? &tasks_[next] : nullptr;
   }
 
-  // Tasks from next_ to end_ are unclaimed. next_ is the owner's alone; end_ is changed by the owner
-  // when the batch is empty, and by a thief while it is frozen.
+  // Tasks from next_ to end_ are unclaimed. next_ is the owner's alone; end_ is changed by the
+  // owner when the batch is empty, and by a thief while it is frozen.
   alignas(64) std::atomic<std::uint32_t> next_{0};
   std::atomic<std::uint32_t> end_{0};
   std::atomic<bool> frozen_{false};

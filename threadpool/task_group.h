@@ -7,14 +7,14 @@
 //
 // wait() runs what no worker has started yet itself, and then waits for what is running. It runs
 // nothing but the group's own tasks: so it may be called in a task, and nested, without the stack
-// growing by strangers' tasks, and it never waits for a task that no thread has begun. That is why a
-// worker may wait for a group of its own pool.
+// growing by strangers' tasks, and it never waits for a task that no thread has begun. That is why
+// a worker may wait for a group of its own pool.
 //
 // Threads: add may be called from any thread, also from the group's tasks; wait and the destructor
 // from one at a time. The pool must outlive the group.
 //
-// Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining or
-// stopped pool refuses no task of a group: wait runs them all if need be.
+// Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining
+// or stopped pool refuses no task of a group: wait runs them all if need be.
 #pragma once
 
 #include <cstddef>

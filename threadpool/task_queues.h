@@ -1,7 +1,7 @@
-// A pool's queues: one shared ring for each priority, and for each worker a lane: a batch of what it
-// took from a deep shared ring, and, among several workers, a ring for what its own tasks add. So
-// workers meet at the shared rings once in a batch. What waits in a lane is anybody's: a worker that
-// finds nothing else takes from another's, and nothing is stuck behind a long task.
+// A pool's queues: one shared ring for each priority, and for each worker a lane: a batch of what
+// it took from a deep shared ring, and, among several workers, a ring for what its own tasks add.
+// So workers meet at the shared rings once in a batch. What waits in a lane is anybody's: a worker
+// that finds nothing else takes from another's, and nothing is stuck behind a long task.
 #pragma once
 
 #include <algorithm>
@@ -58,22 +58,29 @@ class TaskQueues {
   }
 
   struct Taken {
-    Task* task = nullptr;       // `room`, or one of the worker's batch
-    bool left_more = false;     // in the batch, for others to take
+    Task* task = nullptr;           // `room`, or one of the worker's batch
+    bool left_more = false;         // in the batch, for others to take
     std::uint64_t added_at_ns = 0;  // not 0: its time is to be measured
   };
 
   // For worker `worker`, whose `turn`-th call this is; `room` is empty. High before the lane before
-  // normal before low, but with every 16th call another of the later ones comes first. So each queue
-  // that has tasks gets at least every 16th that this worker takes: late, but never starved.
+  // normal before low, but with every 16th call another of the later ones comes first. So each
+  // queue that has tasks gets at least every 16th that this worker takes: late, but never starved.
   Taken take(std::size_t worker, std::uint32_t turn, Task& room) {
     Lane& lane = lanes_[worker];
     Taken taken;
     switch (turn % 16) {
-      case 4: taken = take_one(lane.added, room); break;
-      case 8: taken = take_normal(lane, room); break;
-      case 12: taken = take_one(shared(TaskPriority::low), room); break;
-      default: break;
+      case 4:
+        taken = take_one(lane.added, room);
+        break;
+      case 8:
+        taken = take_normal(lane, room);
+        break;
+      case 12:
+        taken = take_one(shared(TaskPriority::low), room);
+        break;
+      default:
+        break;
     }
     if (taken.task == nullptr) taken = take_one(shared(TaskPriority::high), room);
     if (taken.task == nullptr) taken = take_one(lane.added, room);
@@ -143,9 +150,8 @@ class TaskQueues {
     const std::size_t share = batches_ ? ring.size_at_least(2 * workers) / workers : 1;
     if (share <= 1) return take_one(ring, room);
     const auto taken = lane.batch.refill(share, ring);
-    return {.task = lane.batch.claim(),
-            .left_more = taken.tasks > 1,
-            .added_at_ns = taken.added_at_ns};
+    return {
+        .task = lane.batch.claim(), .left_more = taken.tasks > 1, .added_at_ns = taken.added_at_ns};
   }
 
   std::array<TaskRing, kTaskPriorities> shared_;

@@ -1,7 +1,8 @@
 // A bounded first-in, first-out queue of tasks for any number of adders and takers, after Dmitry
 // Vyukov's bounded MPMC queue (1024cores.net): positions count up for ever, adders claim them by
-// advancing `tail_`, takers by advancing `head_`, and each cell says, by its turn, which position it
-// is free for or holds. Adding is one compare-and-swap, of one task or of many, and so is taking.
+// advancing `tail_`, takers by advancing `head_`, and each cell says, by its turn, which position
+// it is free for or holds. Adding is one compare-and-swap, of one task or of many, and so is
+// taking.
 //
 // The ring holds as many tasks as its capacity says, and allocates nothing.
 //
@@ -9,8 +10,8 @@
 // close, and then its task will be there to take, or refused.
 //
 // An adder that the kernel suspends between its claim and its store holds up the takers behind it;
-// they see that the ring is not empty(), take nothing, and must come back. A taker that is suspended
-// there makes adders find the ring full a moment longer.
+// they see that the ring is not empty(), take nothing, and must come back. A taker that is
+// suspended there makes adders find the ring full a moment longer.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +32,8 @@ namespace evpool {
 
 // One cache line.
 struct alignas(64) TaskCell {
-  // position - index: free for that position; position - index + 1: holds that position's task. So a
-  // ring of zeroes is empty.
+  // position - index: free for that position; position - index + 1: holds that position's task. So
+  // a ring of zeroes is empty.
   std::uint64_t turn;
   alignas(Task) std::byte task[sizeof(Task)];
 };
@@ -54,8 +55,8 @@ class TaskRing {
     return cells_for(capacity) / kSampledTasks + 1;
   }
 
-  // Before anything else, once: cells_for(capacity) cells and stamps_for(capacity) stamps, all zero,
-  // that outlive the ring.
+  // Before anything else, once: cells_for(capacity) cells and stamps_for(capacity) stamps, all
+  // zero, that outlive the ring.
   void use(std::size_t capacity, TaskCell* cells, std::uint64_t* stamps) {
     assert(capacity > 0);
     capacity_ = capacity;
@@ -94,9 +95,9 @@ class TaskRing {
     return {.tasks = added};
   }
 
-  // Taking has three steps, because giving the cells back are stores that another core must agree to,
-  // and a locked instruction between them and the next task would wait for all: claim, move out, do
-  // what is to be done at once, give back.
+  // Taking has three steps, because giving the cells back are stores that another core must agree
+  // to, and a locked instruction between them and the next task would wait for all: claim, move
+  // out, do what is to be done at once, give back.
   struct Claim {
     std::size_t tasks = 0;
     std::uint64_t position = 0;     // of the first
@@ -126,7 +127,8 @@ class TaskRing {
   }
   // Into `claim.tasks` empty tasks.
   void move_out(const Claim& claim, Task* tasks) const {
-    for (std::size_t i = 0; i < claim.tasks; ++i) tasks[i].relocate_from(stored(claim.position + i));
+    for (std::size_t i = 0; i < claim.tasks; ++i)
+      tasks[i].relocate_from(stored(claim.position + i));
   }
   void give_back(const Claim& claim) {
     for (std::uint64_t at = claim.position; at < claim.position + claim.tasks; ++at) {
@@ -183,9 +185,7 @@ class TaskRing {
     return std::atomic_ref(cells_[position & mask_].turn);
   }
   // What the turn is when the cell is free for `position`.
-  [[nodiscard]] std::uint64_t free_turn(std::uint64_t position) const {
-    return position & ~mask_;
-  }
+  [[nodiscard]] std::uint64_t free_turn(std::uint64_t position) const { return position & ~mask_; }
   [[nodiscard]] std::uint64_t& stamp(std::uint64_t position) const {
     return stamps_[(position & mask_) / kSampledTasks];
   }
@@ -203,8 +203,8 @@ class TaskRing {
       limit = std::min(limit, capacity_ - std::min(capacity_, tail - head));
     }
     std::size_t count = 0;
-    while (count < limit && turn(tail + count).load(std::memory_order_acquire) ==
-                                free_turn(tail + count)) {
+    while (count < limit &&
+           turn(tail + count).load(std::memory_order_acquire) == free_turn(tail + count)) {
       ++count;
     }
     return count;
@@ -222,8 +222,8 @@ class TaskRing {
     const std::uint64_t before_sampled = kSampledTasks - head % kSampledTasks;
     limit = before_sampled == kSampledTasks ? 1 : std::min<std::size_t>(limit, before_sampled);
     std::size_t count = 0;
-    while (count < limit && turn(head + count).load(std::memory_order_acquire) ==
-                                free_turn(head + count) + 1) {
+    while (count < limit &&
+           turn(head + count).load(std::memory_order_acquire) == free_turn(head + count) + 1) {
       ++count;
     }
     return count;

@@ -346,9 +346,12 @@ class ThreadPool::Implementation {
     yield_point();
     if (added > 0) wake_one();
     switch (refusal) {
-      case TaskRing::Refusal::none: return {.tasks = added};
-      case TaskRing::Refusal::full: return {.tasks = added, .result = AddResult::full};
-      case TaskRing::Refusal::closed: break;
+      case TaskRing::Refusal::none:
+        return {.tasks = added};
+      case TaskRing::Refusal::full:
+        return {.tasks = added, .result = AddResult::full};
+      case TaskRing::Refusal::closed:
+        break;
     }
     return {.tasks = added,
             .result = phase_.load() == Phase::draining ? AddResult::draining : AddResult::stopped};

@@ -12,19 +12,19 @@
 // still add need a share in the pool (std::shared_ptr) or to be told to end first; a task may hold
 // the last share.
 //
-// Bounded: `capacity_tasks` for each priority, and 64 for each worker of several, where it keeps what
-// its own tasks add. All memory is had by create; adding and running allocate nothing.
+// Bounded: `capacity_tasks` for each priority, and 64 for each worker of several, where it keeps
+// what its own tasks add. All memory is had by create; adding and running allocate nothing.
 //
-// Each task that was added is run or discarded (task.h says how it learns of that), exactly once, by
-// the time drain or stop has returned.
+// Each task that was added is run or discarded (task.h says how it learns of that), exactly once,
+// by the time drain or stop has returned.
 //
 // Order: first in, first out for each priority, exactly so with one worker. High goes before normal
 // before low, but every 16th task that a worker takes is the oldest of a later one; so low is late
 // under load and never starved. What a worker's own task adds at normal priority goes first there,
 // and another worker takes it if that one is busy.
 //
-// After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return at
-// once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
+// After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return
+// at once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
 #pragma once
 
 #include <chrono>
@@ -73,7 +73,7 @@ enum class AddResult : std::uint8_t {
 };
 
 struct BulkAddResult {
-  std::size_t tasks = 0;                 // how many were taken, from the first on
+  std::size_t tasks = 0;                // how many were taken, from the first on
   AddResult result = AddResult::added;  // why it was not all
 };
 
@@ -103,9 +103,9 @@ class ThreadPool {
   using Clock = std::chrono::steady_clock;
 
   // All or nothing: throws std::invalid_argument for options out of range, std::bad_alloc,
-  // std::system_error that names the step (the memory, a worker's thread), or std::runtime_error that
-  // names the worker whose start hook threw, with that exception nested; then no thread and no memory
-  // is left behind. Workers have all asynchronous signals blocked.
+  // std::system_error that names the step (the memory, a worker's thread), or std::runtime_error
+  // that names the worker whose start hook threw, with that exception nested; then no thread and no
+  // memory is left behind. Workers have all asynchronous signals blocked.
   [[nodiscard]] static std::unique_ptr<ThreadPool> create(const ThreadPoolOptions& options);
 
   // As stop(). In one of the pool's own tasks: returns when all other workers have ended, and its
@@ -117,8 +117,8 @@ class ThreadPool {
   // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks.
   [[nodiscard]] AddResult try_add(Task&& task, TaskPriority priority = TaskPriority::normal);
 
-  // Takes as many as there is room for, in order, with one admission and at most one wake-up; leaves
-  // the others where they are. Never blocks.
+  // Takes as many as there is room for, in order, with one admission and at most one wake-up;
+  // leaves the others where they are. Never blocks.
   [[nodiscard]] BulkAddResult try_add_bulk(std::span<Task> tasks,
                                            TaskPriority priority = TaskPriority::normal);
 
@@ -130,9 +130,10 @@ class ThreadPool {
   // is running; drain or stop must follow.
   void discard_queued();
 
-  // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop, also
-  // at the same time, waits for the first; the totals returned are final. Throws std::system_error,
-  // resource_deadlock_would_occur, in a task of the same pool, and then does nothing.
+  // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop,
+  // also at the same time, waits for the first; the totals returned are final. Throws
+  // std::system_error, resource_deadlock_would_occur, in a task of the same pool, and then does
+  // nothing.
   ThreadPoolStatistics drain();
 
   // As drain, but no longer than to the deadline. False: it passed, and tasks are still queued or

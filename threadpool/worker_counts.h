@@ -1,5 +1,5 @@
-// What one worker counts. Written by that worker alone, so that counting is a load and a store and no
-// locked instruction; read by anyone at any time.
+// What one worker counts. Written by that worker alone, so that counting is a load and a store and
+// no locked instruction; read by anyone at any time.
 #pragma once
 
 #include <algorithm>

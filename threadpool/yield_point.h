@@ -11,7 +11,7 @@ namespace evpool {
 inline void yield_point() {
   thread_local std::uint32_t random = static_cast<std::uint32_t>(
       reinterpret_cast<std::uintptr_t>(&random) >> 4U | 1U);  // each thread its own
-  random ^= random << 13U;  // xorshift32 (Marsaglia, 2003)
+  random ^= random << 13U;                                    // xorshift32 (Marsaglia, 2003)
   random ^= random >> 17U;
   random ^= random << 5U;
   if (random % 8 == 0) sched_yield();
