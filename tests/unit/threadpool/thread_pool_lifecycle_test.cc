@@ -1,0 +1,440 @@
+// Creation that fails at each of its steps, the ends of a pool's life, and what happens between
+// threads, processes and pools meanwhile.
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <latch>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "tests/failing_pthread_create.h"
+#include "threadpool/thread_pool.h"
+
+// The pool maps and unmaps through these: the seams for memory that cannot be had.
+namespace {
+std::atomic<int> maps_held{0};
+std::atomic<bool> mmap_fails{false};
+std::atomic<bool> madvise_fails{false};
+}  // namespace
+
+extern "C" {
+void* __real_mmap(void*, std::size_t, int, int, int, off_t);
+int __real_munmap(void*, std::size_t);
+int __real_madvise(void*, std::size_t, int);
+
+void* __wrap_mmap(void* at, std::size_t bytes, int protection, int flags, int file, off_t offset) {
+  if (mmap_fails.exchange(false)) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  maps_held.fetch_add(1);
+  return __real_mmap(at, bytes, protection, flags, file, offset);
+}
+int __wrap_munmap(void* at, std::size_t bytes) {
+  maps_held.fetch_sub(1);
+  return __real_munmap(at, bytes);
+}
+int __wrap_madvise(void* at, std::size_t bytes, int advice) {
+  if (madvise_fails.exchange(false)) {
+    errno = EINVAL;
+    return -1;
+  }
+  return __real_madvise(at, bytes, advice);
+}
+}
+
+namespace evpool {
+namespace {
+
+using Clock = ThreadPool::Clock;
+
+// What create threw, and its errno.
+struct Refusal {
+  std::string what;
+  int error = 0;
+};
+Refusal refusal_of(const ThreadPoolOptions& options) {
+  try {
+    static_cast<void>(ThreadPool::create(options));
+  } catch (const std::system_error& error) {
+    return {error.what(), error.code().value()};
+  } catch (const std::exception& error) {
+    return {error.what(), 0};
+  }
+  return {"created", 0};
+}
+
+bool says(const Refusal& refusal, const std::string& part) {
+  return refusal.what.find(part) != std::string::npos;
+}
+
+TEST(ThreadPoolCreation, that_gets_no_memory_leaves_nothing_and_says_so) {
+  const std::size_t threads_before = count_threads();
+  const int maps_before = maps_held.load();
+  mmap_fails.store(true);
+  const Refusal unmapped = refusal_of({.workers = 2});
+  EXPECT_TRUE(says(unmapped, "cannot map")) << unmapped.what;
+  EXPECT_EQ(unmapped.error, ENOMEM);
+  madvise_fails.store(true);
+  const Refusal unadvised = refusal_of({.workers = 2});
+  EXPECT_TRUE(says(unadvised, "cannot keep")) << unadvised.what;
+  EXPECT_EQ(unadvised.error, EINVAL);
+  EXPECT_EQ(maps_held.load(), maps_before);
+  EXPECT_TRUE(threads_become(threads_before));
+}
+
+TEST(ThreadPoolCreation, that_fails_at_any_start_hook_leaves_nothing_and_names_the_worker) {
+  constexpr std::size_t kWorkers = 5;
+  const std::size_t threads_before = count_threads();
+  const int maps_before = maps_held.load();
+  for (std::size_t failing = 0; failing < kWorkers; ++failing) {
+    std::atomic<int> started{0};
+    std::atomic<int> ended{0};
+    const Refusal refusal =
+        refusal_of({.workers = kWorkers,
+                    .on_worker_start =
+                        [&](std::size_t worker) {
+                          if (worker == failing) throw std::runtime_error("no luck");
+                          started.fetch_add(1);
+                        },
+                    .on_worker_exit = [&](std::size_t) { ended.fetch_add(1); }});
+    EXPECT_TRUE(says(refusal, "worker " + std::to_string(failing + 1) + " of 5 threw: no luck"))
+        << refusal.what;
+    // Those that had started ended properly.
+    EXPECT_EQ(started.load(), static_cast<int>(kWorkers) - 1);
+    EXPECT_EQ(ended.load(), started.load());
+    EXPECT_TRUE(threads_become(threads_before));
+    EXPECT_EQ(maps_held.load(), maps_before);
+  }
+}
+
+TEST(ThreadPoolCreation, that_fails_at_a_thread_unmaps_too) {
+  const int maps_before = maps_held.load();
+  pthread_create_calls_until_failure.store(2);
+  EXPECT_TRUE(says(refusal_of({.workers = 4}), "worker 3 of 4"));
+  EXPECT_EQ(maps_held.load(), maps_before);
+}
+
+TEST(ThreadPoolCreation, refuses_a_stack_or_a_cpu_that_cannot_be_and_leaves_nothing) {
+  const std::size_t threads_before = count_threads();
+  const Refusal stack = refusal_of({.stack_bytes = 1});
+  EXPECT_TRUE(says(stack, "stack of 1 bytes")) << stack.what;
+  EXPECT_EQ(stack.error, EINVAL);
+  const Refusal nonsense = refusal_of({.cpus = {-1}});
+  EXPECT_TRUE(says(nonsense, "on CPU -1")) << nonsense.what;
+  // One that a set of CPUs can name and no machine of ours has.
+  const Refusal absent = refusal_of({.workers = 2, .cpus = {0, CPU_SETSIZE - 1}});
+  EXPECT_TRUE(says(absent, "worker 2 of 2")) << absent.what;
+  EXPECT_TRUE(threads_become(threads_before));
+}
+
+// Runs `body` in a child process and gives its exit status; -1 if a signal ended it.
+template <typename Body>
+int in_child(const Body& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // a child that hangs is killed, and the test fails
+    _exit(body());
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_way) {
+  const int status = in_child([] {
+    // The limit does not bind root, so become somebody who has no other process.
+    if (geteuid() == 0 && setresuid(54'321, 54'321, 54'321) != 0) return 10;
+    const rlimit limit{.rlim_cur = 8, .rlim_max = 8};
+    if (setrlimit(RLIMIT_NPROC, &limit) != 0) return 11;
+    const std::size_t threads_before = count_threads();
+    const Refusal refusal = refusal_of({.workers = 64});
+    if (refusal.error != EAGAIN || !says(refusal, "cannot start worker ")) return 12;
+    if (!threads_become(threads_before)) return 13;
+    // What was given up can be had: two workers fit.
+    const auto pool = ThreadPool::create({.workers = 2});
+    return pool->drain().executed == 0 ? 0 : 14;
+  });
+  EXPECT_EQ(status, 0);
+}
+
+TEST(ThreadPoolOptions, hooks_run_once_on_each_worker_around_its_tasks) {
+  constexpr std::size_t kWorkers = 3;
+  std::vector<std::atomic<int>> started(kWorkers);
+  std::vector<std::atomic<int>> ended(kWorkers);
+  std::atomic<bool> task_saw_starts{false};
+  {
+    const auto pool = ThreadPool::create(
+        {.workers = kWorkers,
+         .on_worker_start = [&](std::size_t worker) { started[worker].fetch_add(1); },
+         .on_worker_exit = [&](std::size_t worker) { ended[worker].fetch_add(1); }});
+    ASSERT_EQ(
+        pool->try_add([&] { task_saw_starts.store(started[0] + started[1] + started[2] == 3); }),
+        AddResult::added);
+    pool->drain();
+  }
+  EXPECT_TRUE(task_saw_starts.load());
+  for (std::size_t worker = 0; worker < kWorkers; ++worker) {
+    EXPECT_EQ(started[worker].load(), 1);
+    EXPECT_EQ(ended[worker].load(), 1);
+  }
+}
+
+TEST(ThreadPoolOptions, a_worker_has_the_stack_and_the_cpu_asked_for) {
+  constexpr std::size_t kStackBytes = std::size_t{1} << 20U;
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  int cpu = CPU_SETSIZE - 1;
+  while (!CPU_ISSET(cpu, &allowed)) --cpu;
+  const auto pool = ThreadPool::create({.stack_bytes = kStackBytes, .cpus = {cpu}});
+  std::atomic<std::size_t> stack_bytes{0};
+  std::atomic<int> cpus{0};
+  std::atomic<bool> on_cpu{false};
+  ASSERT_EQ(pool->try_add([&] {
+    pthread_attr_t attributes;
+    pthread_getattr_np(pthread_self(), &attributes);
+    std::size_t bytes = 0;
+    pthread_attr_getstacksize(&attributes, &bytes);
+    pthread_attr_destroy(&attributes);
+    stack_bytes.store(bytes);
+    cpu_set_t own;
+    sched_getaffinity(0, sizeof(own), &own);
+    cpus.store(CPU_COUNT(&own));
+    on_cpu.store(CPU_ISSET(cpu, &own));
+  }),
+            AddResult::added);
+  pool->drain();
+  EXPECT_EQ(stack_bytes.load(), kStackBytes);
+  EXPECT_EQ(cpus.load(), 1);
+  EXPECT_TRUE(on_cpu.load());
+}
+
+// Occupies the worker until let go.
+struct Gate {
+  std::latch entered{1};
+  std::latch open{1};
+  void wait() {
+    entered.count_down();
+    open.wait();
+  }
+};
+
+TEST(ThreadPoolEnd, adding_says_draining_or_stopped) {
+  const auto pool = ThreadPool::create({});
+  Gate gate;
+  ASSERT_EQ(pool->try_add([&gate] { gate.wait(); }), AddResult::added);
+  gate.entered.wait();
+  EXPECT_FALSE(pool->drain_until(Clock::now()));
+  EXPECT_EQ(pool->try_add([] {}), AddResult::draining);
+  pool->discard_queued();
+  EXPECT_EQ(pool->try_add([] {}), AddResult::stopped);
+  EXPECT_EQ(pool->add_until(Clock::now() + std::chrono::seconds(60), [] {}), AddResult::stopped);
+  gate.open.count_down();
+  EXPECT_EQ(pool->stop().executed, 1U);
+  EXPECT_EQ(pool->statistics().refused, 3U);
+}
+
+TEST(ThreadPoolEnd, a_drain_past_its_deadline_goes_on_and_can_be_finished) {
+  const auto pool = ThreadPool::create({});
+  Gate gate;
+  std::atomic<int> run{0};
+  ASSERT_EQ(pool->try_add([&gate] { gate.wait(); }), AddResult::added);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(pool->try_add([&run] { run.fetch_add(1); }), AddResult::added);
+  }
+  gate.entered.wait();
+  EXPECT_FALSE(pool->drain_until(Clock::now() + std::chrono::milliseconds(1)));
+  EXPECT_EQ(run.load(), 0);
+  gate.open.count_down();
+  EXPECT_TRUE(pool->drain_until(Clock::now() + std::chrono::seconds(60)));
+  EXPECT_EQ(run.load(), 10);
+  EXPECT_EQ(pool->drain().executed, 11U);
+}
+
+TEST(ThreadPoolEnd, a_worker_may_not_wait_for_its_own_pool) {
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 1});
+  const auto refused = [](auto&& call) {
+    try {
+      call();
+    } catch (const std::system_error& error) {
+      return error.code() == std::errc::resource_deadlock_would_occur;
+    }
+    return false;
+  };
+  std::atomic<int> refusals{0};
+  std::atomic<AddResult> added{AddResult::added};
+  std::latch done(1);
+  ASSERT_EQ(pool->try_add([&] {
+    refusals += refused([&] { pool->drain(); }) ? 1 : 0;
+    refusals += refused([&] { pool->stop(); }) ? 1 : 0;
+    refusals += refused([&] { static_cast<void>(pool->drain_until(Clock::now())); }) ? 1 : 0;
+    EXPECT_EQ(pool->try_add([] {}), AddResult::added);
+    added.store(pool->add_until(Clock::time_point::max(), [] {}));
+    done.count_down();
+  }),
+            AddResult::added);
+  done.wait();
+  EXPECT_EQ(pool->drain().executed, 2U);
+  EXPECT_EQ(refusals.load(), 3);
+  EXPECT_EQ(added.load(), AddResult::own_worker);
+}
+
+TEST(ThreadPoolEnd, another_pools_worker_may_wait) {
+  const auto outer = ThreadPool::create({});
+  std::atomic<std::uint64_t> executed{0};
+  ASSERT_EQ(outer->try_add([&executed] {
+    const auto inner = ThreadPool::create({.workers = 2});
+    EXPECT_EQ(inner->try_add([] {}), AddResult::added);
+    executed.store(inner->drain().executed);
+  }),
+            AddResult::added);
+  outer->drain();
+  EXPECT_EQ(executed.load(), 1U);
+}
+
+TEST(ThreadPoolEnd, a_task_may_destroy_its_own_pool) {
+  const std::size_t threads_before = count_threads();
+  const int maps_before = maps_held.load();
+  for (int round = 0; round < 30; ++round) {
+    std::atomic<int> discarded{0};
+    std::atomic<bool> survived{false};
+    std::atomic<int> exits{0};
+    struct CountsDiscard {
+      std::atomic<int>* discarded;
+      void operator()() const {}
+      void discard() const noexcept { discarded->fetch_add(1); }
+    };
+    std::unique_ptr<ThreadPool> pool = ThreadPool::create(
+        {.workers = 3, .on_worker_exit = [&exits](std::size_t) { exits.fetch_add(1); }});
+    Gate gate;
+    ASSERT_EQ(pool->try_add([&] {
+      gate.wait();
+      pool.reset();
+      survived.store(true);
+    }),
+              AddResult::added);
+    gate.entered.wait();
+    // Keeps the other workers from the tasks that are to be discarded.
+    std::latch others_busy(2);
+    std::latch others_go(1);
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_EQ(pool->try_add([&] {
+        others_busy.count_down();
+        others_go.wait();
+      }),
+                AddResult::added);
+    }
+    others_busy.wait();
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_EQ(pool->try_add(CountsDiscard{&discarded}), AddResult::added);
+    }
+    gate.open.count_down();
+    EXPECT_TRUE(becomes_true([&] { return discarded.load() == 5; }));
+    others_go.count_down();
+    EXPECT_TRUE(becomes_true([&] { return exits.load() == 3; }));
+    EXPECT_TRUE(survived.load());
+  }
+  EXPECT_TRUE(threads_become(threads_before));
+  EXPECT_TRUE(becomes_true([&] { return maps_held.load() == maps_before; }));
+}
+
+TEST(ThreadPoolEnd, many_threads_may_add_while_another_stops_and_the_last_share_destroys) {
+  for (int round = 0; round < 50; ++round) {
+    std::shared_ptr<ThreadPool> pool = ThreadPool::create({.workers = 2, .capacity_tasks = 8});
+    std::atomic<int> ended{0};
+    std::atomic<int> added{0};
+    struct Counts {
+      std::atomic<int>* ended;
+      void operator()() const { ended->fetch_add(1); }
+      void discard() const noexcept { ended->fetch_add(1); }
+    };
+    std::vector<std::thread> adders;
+    for (int i = 0; i < 4; ++i) {
+      adders.emplace_back([&ended, &added, share = pool] {
+        for (;;) {
+          const AddResult result = share->try_add(Counts{&ended});
+          if (result == AddResult::added) added.fetch_add(1);
+          if (result == AddResult::stopped) return;
+        }
+      });
+    }
+    while (added.load() < 50) std::this_thread::yield();
+    pool->stop();
+    pool.reset();
+    for (std::thread& adder : adders) adder.join();
+    EXPECT_EQ(ended.load(), added.load());
+  }
+}
+
+TEST(ThreadPoolEnd, two_pools_live_side_by_side) {
+  const auto first = ThreadPool::create({.workers = 2});
+  const auto second = ThreadPool::create({.workers = 2});
+  std::atomic<int> run{0};
+  std::latch done(100);
+  for (int i = 0; i < 50; ++i) {
+    for (ThreadPool* const pool : {first.get(), second.get()}) {
+      ThreadPool* const other = pool == first.get() ? second.get() : first.get();
+      ASSERT_EQ(pool->try_add([&run, &done, pool, other] {
+        EXPECT_TRUE(pool->is_own_worker());
+        EXPECT_FALSE(other->is_own_worker());
+        // From the one's worker into the other.
+        EXPECT_EQ(other->try_add([&run] { run.fetch_add(1); }), AddResult::added);
+        done.count_down();
+      }),
+                AddResult::added);
+    }
+  }
+  done.wait();
+  EXPECT_EQ(first->drain().executed + second->drain().executed, 200U);
+  EXPECT_EQ(run.load(), 100);
+}
+
+TEST(ThreadPoolFork, the_childs_pool_refuses_and_ends_without_touching_the_parents_tasks) {
+  auto pool = ThreadPool::create({.workers = 2});
+  Gate first;
+  Gate second;
+  ASSERT_EQ(pool->try_add([&first] { first.wait(); }), AddResult::added);
+  ASSERT_EQ(pool->try_add([&second] { second.wait(); }), AddResult::added);
+  first.entered.wait();
+  second.entered.wait();
+  std::atomic<int> run{0};
+  std::atomic<int> discarded{0};
+  struct Tells {
+    std::atomic<int>* run;
+    std::atomic<int>* discarded;
+    void operator()() const { run->fetch_add(1); }
+    void discard() const noexcept { discarded->fetch_add(1); }
+  };
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(pool->try_add(Tells{&run, &discarded}), AddResult::added);
+  }
+  const int status = in_child([&] {
+    if (pool->try_add([] {}) != AddResult::stopped) return 1;
+    if (pool->add_until(Clock::time_point::max(), [] {}) != AddResult::stopped) return 2;
+    if (pool->drain().executed != 0 || pool->statistics().queued != 0) return 3;
+    if (!pool->drain_until(Clock::time_point::max())) return 4;
+    pool->stop();
+    pool.reset();
+    return run.load() + discarded.load() == 0 ? 0 : 5;
+  });
+  EXPECT_EQ(status, 0);
+  first.open.count_down();
+  second.open.count_down();
+  EXPECT_EQ(pool->drain().executed, 12U);
+  EXPECT_EQ(run.load(), 10);
+}
+
+}  // namespace
+}  // namespace evpool
