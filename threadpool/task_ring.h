@@ -50,7 +50,11 @@ class TaskRing {
     std::size_t tasks = 0;
     Refusal refusal = Refusal::none;  // why it was not all
   };
-  static std::size_t cells_for(std::size_t capacity) { return std::bit_ceil(capacity); }
+  // Two at least: with one, a cell that holds a task and one that is free for the next have the same
+  // turn.
+  static std::size_t cells_for(std::size_t capacity) {
+    return std::bit_ceil(std::max<std::size_t>(capacity, 2));
+  }
   static std::size_t stamps_for(std::size_t capacity) {
     return cells_for(capacity) / kSampledTasks + 1;
   }
@@ -86,8 +90,8 @@ class TaskRing {
       }
       yield_point();
       note_depth(tail + count);
-      const std::uint64_t sampled = (tail + kSampledTasks - 1) & ~(kSampledTasks - 1);
-      if (sampled < tail + count) stamp(sampled) = now_ns();
+      const std::uint64_t first_sampled = (tail + kSampledTasks - 1) & ~(kSampledTasks - 1);
+      for (auto at = first_sampled; at < tail + count; at += kSampledTasks) stamp(at) = now_ns();
       for (std::size_t i = 0; i < count; ++i) store(tail + i, tasks[added + i]);
       added += count;
       tail += count;

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <latch>
 #include <memory>
 #include <numeric>
@@ -216,10 +217,11 @@ TEST(ThreadPoolBulk, of_nothing_is_added) {
 // One wake-up for a bulk: the woken worker wakes the next when there is more than it needs.
 TEST(ThreadPoolBulk, reaches_every_worker) {
   constexpr std::size_t kWorkers = 4;
+  std::deque<std::latch> rounds;  // outlive those who still leave them
   const auto pool = ThreadPool::create({.workers = kWorkers});
   for (int round = 0; round < 100; ++round) {
     // Each task waits for all: one that stays behind another's back hangs the round.
-    std::latch all(kWorkers);
+    std::latch& all = rounds.emplace_back(static_cast<std::ptrdiff_t>(kWorkers));
     std::array<Task, kWorkers> tasks;
     for (Task& task : tasks) task = [&all] { all.arrive_and_wait(); };
     ASSERT_EQ(pool->try_add_bulk(tasks).tasks, kWorkers);
@@ -230,9 +232,10 @@ TEST(ThreadPoolBulk, reaches_every_worker) {
 
 // The same, where the tasks come in a batch: nothing is stuck behind a long task.
 TEST(ThreadPoolBulk, leaves_nothing_behind_a_long_task) {
+  std::deque<std::latch> rounds;  // outlive those who still leave them
   const auto pool = ThreadPool::create({.workers = 2});
   for (int round = 0; round < 200; ++round) {
-    std::latch others(64);
+    std::latch& others = rounds.emplace_back(64);
     std::vector<Task> tasks(65);
     tasks[0] = [&others] { others.wait(); };
     for (std::size_t i = 1; i < tasks.size(); ++i) tasks[i] = [&others] { others.count_down(); };
@@ -243,11 +246,12 @@ TEST(ThreadPoolBulk, leaves_nothing_behind_a_long_task) {
 }
 
 TEST(ThreadPoolLanes, tasks_that_a_task_adds_reach_other_workers_while_it_runs) {
+  std::deque<std::latch> rounds;  // outlive those who still leave them
   const auto pool = ThreadPool::create({.workers = 2});
   for (int round = 0; round < 200; ++round) {
-    std::latch done(1);
+    std::latch& done = rounds.emplace_back(1);
+    std::latch& added_ran = rounds.emplace_back(10);
     ASSERT_EQ(pool->try_add([&] {
-      std::latch added_ran(10);
       for (int i = 0; i < 10; ++i) {
         EXPECT_EQ(pool->try_add([&added_ran] { added_ran.count_down(); }), AddResult::added);
       }
