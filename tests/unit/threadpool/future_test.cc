@@ -368,10 +368,11 @@ TEST(Future, of_two_threads_that_cancel_at_once_one_does) {
 }
 
 TEST(Future, what_cancel_said_is_what_happened_also_when_the_task_starts_meanwhile) {
-  const auto pool = ThreadPool::create({.workers = 2});
+  constexpr std::size_t kRounds = 2000;
+  // With room for all: a cancelled task keeps its place until its turn comes.
+  const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = kRounds});
   std::uint64_t cancelled = 0;
-  constexpr int kRounds = 2000;
-  for (int round = 0; round < kRounds; ++round) {
+  for (std::size_t round = 0; round < kRounds; ++round) {
     std::atomic<int> run{0};
     auto number = submit_added(*pool, [&run] { return run.fetch_add(1) + 1; });
     if (round % 2 == 0) std::this_thread::yield();

@@ -151,14 +151,26 @@ TEST(TaskGroup, can_be_used_again_after_a_wait) {
 }
 
 TEST(TaskGroup, what_a_task_captured_is_gone_when_wait_returns) {
-  const auto pool = ThreadPool::create({.workers = 2});
-  const auto captured = std::make_shared<int>(0);
+  struct Captured {
+    explicit Captured(const std::function<void()>& to_call) : when_destroyed(to_call) {}
+    Captured(const Captured&) = delete;
+    Captured& operator=(const Captured&) = delete;
+    ~Captured() { when_destroyed(); }
+    std::function<void()> when_destroyed;
+  };
+  const auto pool = ThreadPool::create({.workers = 1});
+  std::latch running(1);
+  std::atomic<bool> returned{false};
+  std::atomic<bool> early{true};
   TaskGroup group(*pool);
-  for (int round = 0; round < 200; ++round) {
-    for (int i = 0; i < kMoreThanWait; ++i) group.add([captured] {});
-    group.wait();
-    ASSERT_EQ(captured.use_count(), 1);
-  }
+  group.add([&running, captured = std::make_unique<Captured>([&] {
+                         early.store(returned_early(returned));
+                       })] { running.count_down(); });
+  running.wait();
+  group.wait();
+  returned.store(true);
+  pool->drain();  // should wait have returned too early: the destructor uses what is here
+  EXPECT_FALSE(early.load());
 }
 
 TEST(TaskGroup, wait_runs_what_no_worker_has_begun_and_no_strangers_task) {
