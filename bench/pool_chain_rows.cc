@@ -39,7 +39,7 @@ void chains(benchmark::State& state, std::uint32_t chain_count, std::size_t work
 }
 
 void add_chain_rows(const char* row, std::uint32_t chain_count) {
-  for (const std::size_t workers : {1, 2, 4, 8}) {
+  for (const std::size_t workers : {1U, 2U, 4U, 8U}) {
     add_row(AllPeers{}, row, count_of(workers, "worker"), [=](benchmark::State& state, auto peer) {
       chains<typename decltype(peer)::type>(state, chain_count, workers);
     });

@@ -89,10 +89,10 @@ void flood(benchmark::State& state, const Flood& row) {
 }  // namespace
 
 void add_flood_rows() {
-  for (const std::uint64_t task_us : {0, 1, 10}) {
+  for (const std::uint64_t task_us : {0U, 1U, 10U}) {
     for (const bool bulk : {false, true}) {
-      for (const std::size_t producers : {1, 2, 4}) {
-        for (const std::size_t workers : {1, 2, 4, 8}) {
+      for (const std::size_t producers : {1U, 2U, 4U}) {
+        for (const std::size_t workers : {1U, 2U, 4U, 8U}) {
           const Flood row{producers, workers, bulk, task_us};
           add_row(AllPeers{},
                   "flood, " + std::to_string(task_us) + " us tasks, " +

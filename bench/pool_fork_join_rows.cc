@@ -81,7 +81,7 @@ void nested(benchmark::State& state, std::size_t workers) {
 }  // namespace
 
 void add_fork_join_rows() {
-  for (const std::size_t workers : {1, 2, 4}) {
+  for (const std::size_t workers : {1U, 2U, 4U}) {
     add_row(PeerList<EvpoolForkJoin, TbbForkJoin>{}, "nested fork-join, fib(18)",
             "the caller and " + count_of(workers, "worker"),
             [=](benchmark::State& state, auto fork_join) {

@@ -194,11 +194,11 @@ void add_idle_rows() {
         },
         kRounds);
   };
-  for (const std::size_t workers : {1, 2, 4}) add(workers, false);
+  for (const std::size_t workers : {1U, 2U, 4U}) add(workers, false);
   cpu_set_t cpus;
   const bool several = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
   if (several) add(2, true);
-  for (const std::size_t workers : {2, 4}) {
+  for (const std::size_t workers : {2U, 4U}) {
     add_row(
         AllPeers{}, "idle for 200 ms", count_of(workers, "worker"),
         [=](benchmark::State& state, auto peer) {

@@ -1,9 +1,11 @@
 // Row 7: more tasks than the pool can run. The bounded one refuses; the others grow.
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <fstream>
-#include <memory>
+#include <sstream>
+#include <string>
 
 #include "bench/pool_measure.h"
 
@@ -108,8 +110,12 @@ void waiting_memory(benchmark::State& state, const std::string& peer) {
     double refused = 0;
     // NOLINTNEXTLINE(cert-env33-c): the command is this program
     FILE* const output = popen(command.c_str(), "r");
-    const bool understood =
-        output != nullptr && std::fscanf(output, "%lf %lf", &kib, &refused) == 2;
+    std::array<char, 64> answer{};
+    const bool answered =
+        output != nullptr &&
+        std::fgets(answer.data(), static_cast<int>(answer.size()), output) != nullptr;
+    std::istringstream words(answer.data());
+    const bool understood = answered && (words >> kib >> refused);
     if (output == nullptr || pclose(output) != 0 || !understood) {
       state.SkipWithError("cannot measure in a process of its own");
       return;

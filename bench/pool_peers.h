@@ -38,6 +38,7 @@ class EvpoolPeer {
   template <typename Callable>
   void add(const Callable& callable) {
     Task task(callable);
+    // NOLINTNEXTLINE(bugprone-use-after-move): refused, it stays here
     while (pool_->try_add(std::move(task)) != AddResult::added) sched_yield();
   }
   template <typename Callable>

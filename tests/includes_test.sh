@@ -19,10 +19,11 @@ declare -A libraries=(
   [bench]="fmt/"
 )
 # The programs' own sources may also use these.
-programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/(main|[a-z]*_benchmark)\.cc)$'
-program_libraries='fmt/|CLI/|nlohmann/|benchmark/'
+programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/(main|[a-z]*_benchmark|comparison_table|pool_[a-z_]+)\.(cc|h))$'
+# The last ones are the peers of the pool's benchmark.
+program_libraries='fmt/|CLI/|nlohmann/|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
 # POSIX and Linux headers, which belong to the system like the standard library's.
-system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|netdb|poll|pthread|sched|signal|spawn|unistd)\.h$|^[a-z_]+$'
+system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|netdb|poll|pthread|sched|signal|spawn|stddef|stdint|time|unistd)\.h$|^[a-z_]+$'
 
 failures=0
 complain() { echo "$1"; failures=$((failures + 1)); }

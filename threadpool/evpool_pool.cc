@@ -66,9 +66,10 @@ TaskPriority priority_of(evpool_priority priority) {
 }
 
 ThreadPool::Clock::time_point time_of(const timespec& time) {
-  // Further off than the clock's nanoseconds reach is for ever.
+  // Further off than the clock's nanoseconds reach is for ever, or long ago.
   constexpr std::int64_t kMost_s = INT64_MAX / 1'000'000'000 - 1;
   if (time.tv_sec > kMost_s) return ThreadPool::Clock::time_point::max();
+  if (time.tv_sec < 0) return ThreadPool::Clock::time_point();
   return ThreadPool::Clock::time_point(std::chrono::seconds(time.tv_sec) +
                                        std::chrono::nanoseconds(time.tv_nsec));
 }
@@ -91,6 +92,11 @@ void explain(const char* what, char* error, std::size_t error_bytes) {
 
 int evpool_pool_create(const evpool_pool_options* options, evpool_pool** pool, char* error,
                        std::size_t error_bytes) {
+  if (options != nullptr && options->struct_bytes < sizeof(options->struct_bytes)) {
+    explain("cannot create a pool: set struct_bytes of the options to their size", error,
+            error_bytes);
+    return EINVAL;
+  }
   const evpool_pool_options given = known_part(options);
   evpool::ThreadPoolOptions wanted;
   try {

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <time.h>
 
+struct timespec; /* POSIX's: strict C99 has none */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -39,7 +41,8 @@ struct evpool_pool_statistics {
   uint64_t spurious_wakes;
 };
 
-/* Makes a pool, whole or not at all. `options` may be NULL. EINVAL: an option is out of range; else
+/* Makes a pool, whole or not at all. `options` may be NULL. EINVAL: an option is out of range, or
+ * struct_bytes is not set; else
  * the errno of the step that failed, such as EAGAIN for a thread and ENOMEM for memory. A sentence
  * that names the step is written to `error`, if it is not NULL: `error_bytes` at most, with its 0.
  */
@@ -67,7 +70,7 @@ int evpool_pool_drain(evpool_pool* pool, const struct timespec* deadline);
  * as above. */
 int evpool_pool_stop(evpool_pool* pool);
 
-/* EINVAL: struct_bytes is 0. */
+/* EINVAL: struct_bytes is not set. */
 int evpool_pool_get_statistics(const evpool_pool* pool, struct evpool_pool_statistics* statistics);
 
 /* Stops the pool and frees it. In one of its own tasks it returns when all other workers have

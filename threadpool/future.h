@@ -6,7 +6,9 @@
 // A callable that takes a std::stop_token is told by it when it is cancelled while it runs.
 //
 // What the future and its task share is at most BlockPool::kBlockBytes for small callables and
-// results, and then comes from the pool's own blocks: in steady state nothing is allocated.
+// results, and then comes from the pool's own blocks: in steady state nothing is allocated, but for
+// the state of a stop token where the callable takes one. The callable is destroyed when its future
+// and its task have both let go, maybe on the worker and after get() has returned.
 #pragma once
 
 #include <atomic>
@@ -40,7 +42,7 @@ class TaskCancelled : public std::runtime_error {
 enum class CancelResult : std::uint8_t {
   cancelled,  // it will not run; its place in the queue is free when its turn comes
   requested,  // it runs; its stop token says so, if it took one
-  finished,   // too late
+  finished,   // too late: it has ended, or is being cancelled or discarded
 };
 
 namespace detail {
@@ -75,12 +77,13 @@ class FutureStateBase {
       finish();
       return CancelResult::cancelled;
     }
-    if (finished()) return CancelResult::finished;
+    if ((phase_.load() & ~kWaitedFor) != kRunning) return CancelResult::finished;
     stop_.request_stop();
     return CancelResult::requested;
   }
-  void rethrow_error() const {
-    if (error_ != nullptr) std::rethrow_exception(error_);
+  // Moved out, so that the worker, which may let go of this last, has no part in the exception.
+  void rethrow_error() {
+    if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
   TaskOutcome run() {

@@ -28,37 +28,37 @@ class TaskGroup::State {
       task = std::move(tasks_[--waiting_]);
       ++running_;
     }
-    run(task);
-    task.reset();
-    const MutexLock lock(mutex_);
-    if (--running_ == 0 && waiting_ == 0) {
-      quiet_.fetch_add(1);
-      futex_wake_all(quiet_);
-    }
+    run_counted(task);
     return true;
   }
 
-  void run(Task& task) noexcept {
-    try {
-      task.run();
-    } catch (...) {
+  // Runs a task that was not added.
+  void run(Task& task) {
+    {
       const MutexLock lock(mutex_);
-      if (first_exception_ == nullptr) first_exception_ = std::current_exception();
+      ++running_;
     }
+    run_counted(task);
+  }
+
+  // Lets the thread that waits look again: something may be there for it to run.
+  void call_waiter() {
+    changes_.fetch_add(1);
+    futex_wake_all(changes_);
   }
 
   void wait() {
     for (;;) {
       while (run_one()) {
       }
-      std::uint32_t quiet = 0;
+      std::uint32_t changes = 0;
       {
         const MutexLock lock(mutex_);
         if (waiting_ > 0) continue;
         if (running_ == 0) return;
-        quiet = quiet_.load();
+        changes = changes_.load();
       }
-      futex_wait(quiet_, quiet);
+      futex_wait(changes_, changes);
     }
   }
 
@@ -68,12 +68,28 @@ class TaskGroup::State {
   }
 
  private:
+  void run_counted(Task& task) noexcept {
+    try {
+      task.run();
+    } catch (...) {
+      const MutexLock lock(mutex_);
+      if (first_exception_ == nullptr) first_exception_ = std::current_exception();
+    }
+    task.reset();
+    bool last = false;
+    {
+      const MutexLock lock(mutex_);
+      last = --running_ == 0;
+    }
+    if (last) call_waiter();
+  }
+
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::exception_ptr first_exception_ EVPOOL_GUARDED_BY(mutex_);
-  FutexWord quiet_{0};  // counts the times that the last running task ended with none waiting
+  FutexWord changes_{0};  // counts what a thread that waits must wake up for
 };
 
 // What the pool gets for each task of the group: leave to run one of them, if one still waits.
@@ -81,6 +97,7 @@ class TaskGroup::Ticket {
  public:
   explicit Ticket(std::shared_ptr<State> state) : state_(std::move(state)) {}
   void operator()() { state_->run_one(); }
+  void discard() noexcept { state_->call_waiter(); }
 
  private:
   std::shared_ptr<State> state_;
@@ -94,11 +111,11 @@ TaskGroup::~TaskGroup() { state_->wait(); }
 void TaskGroup::add(Task&& task) {
   if (!state_->add(task)) {
     state_->run(task);
-    task.reset();
     return;
   }
-  // Refused: wait() will run it.
-  static_cast<void>(pool_.try_add(Ticket(state_), priority_));
+  const AddResult ticket = pool_.try_add(Ticket(state_), priority_);
+  // No worker will come for it: wait() will run it, also if it sleeps already.
+  if (ticket != AddResult::added) state_->call_waiter();
 }
 
 void TaskGroup::wait() {

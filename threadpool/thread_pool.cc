@@ -103,7 +103,9 @@ class ThreadPool::Implementation {
       adders_waiting_.fetch_add(1);
       const std::uint32_t room = room_.load();
       yield_point();
-      if (ring.full()) {
+      // Closed and then told of: what room_ had been told of before it was read must not be slept
+      // on.
+      if (ring.full() && !ring.closed()) {
         futex_wait(room_, room, deadline);
       } else {
         sched_yield();  // a worker is between its claim and giving the cell back
@@ -288,7 +290,8 @@ class ThreadPool::Implementation {
         if (last_look) break;
         sched_yield();
       }
-      if (std::exchange(woken, false)) worker.counts.spurious_wakes.add();
+      // Being woken to end is not spurious.
+      if (std::exchange(woken, false) && !queues_.closed()) worker.counts.spurious_wakes.add();
       parking_.announce_sleep();
       // Once the queues are closed nobody may be there any more to wake this worker: it stays awake
       // for the last tasks.

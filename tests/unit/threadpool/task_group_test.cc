@@ -468,16 +468,16 @@ void expect_wait_runs_what_is_added_while_it_sleeps(
   waiter.join();
 }
 
-TEST(TaskGroup, DISABLED_a_sleeping_wait_runs_what_a_task_adds_while_the_pool_is_full) {
+TEST(TaskGroup, a_sleeping_wait_runs_what_a_task_adds_while_the_pool_is_full) {
   expect_wait_runs_what_is_added_while_it_sleeps(
       [](ThreadPool& pool) { EXPECT_EQ(pool.try_add([] {}), AddResult::added); });
 }
 
-TEST(TaskGroup, DISABLED_a_sleeping_wait_runs_what_a_task_adds_while_the_pool_drains) {
+TEST(TaskGroup, a_sleeping_wait_runs_what_a_task_adds_while_the_pool_drains) {
   expect_wait_runs_what_is_added_while_it_sleeps([](ThreadPool& pool) { pool.discard_queued(); });
 }
 
-TEST(TaskGroup, DISABLED_wait_also_waits_for_what_another_threads_add_runs) {
+TEST(TaskGroup, wait_also_waits_for_what_another_threads_add_runs) {
   const auto pool = ThreadPool::create({.workers = 1});
   Blocker blocker(*pool);
   std::latch running(1);
