@@ -12,6 +12,18 @@ Reply shutting_down() {
   return {.status = Status::shutting_down, .payload = "the server is shutting down"};
 }
 
+TaskPriority task_priority(Priority priority) {
+  switch (priority) {
+    case Priority::high:
+      return TaskPriority::high;
+    case Priority::low:
+      return TaskPriority::low;
+    case Priority::normal:
+      break;
+  }
+  return TaskPriority::normal;
+}
+
 }  // namespace
 
 // A request on its way, and the way back.
@@ -70,8 +82,9 @@ void Dispatcher::dispatch(std::shared_ptr<ReplyPath> path, const ReplyTo& to, Fr
   received_.fetch_add(1, std::memory_order_relaxed);
   in_flight_.fetch_add(1);
   // The pool leaves a task that it refuses here, and with it the job that is to be answered for.
+  const TaskPriority priority = task_priority(job->request.priority);
   Task task(JobTask(*this, std::move(job)));
-  const AddResult added = pool_->try_add(std::move(task));
+  const AddResult added = pool_->try_add(std::move(task), priority);
   if (added != AddResult::added) task.discard();  // NOLINT(bugprone-use-after-move): it was not
 }
 

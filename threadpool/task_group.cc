@@ -41,9 +41,13 @@ class TaskGroup::State {
     run_counted(task);
   }
 
-  // Lets the thread that waits look again: something may be there for it to run.
+  // Lets the thread that sleeps in wait(), if one does, look again: something may be there to run.
   void call_waiter() {
-    changes_.fetch_add(1);
+    {
+      const MutexLock lock(mutex_);
+      if (sleepers_ == 0) return;
+      changes_.fetch_add(1);
+    }
     futex_wake_all(changes_);
   }
 
@@ -57,8 +61,11 @@ class TaskGroup::State {
         if (waiting_ > 0) continue;
         if (running_ == 0) return;
         changes = changes_.load();
+        ++sleepers_;
       }
       futex_wait(changes_, changes);
+      const MutexLock lock(mutex_);
+      --sleepers_;
     }
   }
 
@@ -79,7 +86,7 @@ class TaskGroup::State {
     bool last = false;
     {
       const MutexLock lock(mutex_);
-      last = --running_ == 0;
+      last = --running_ == 0 && sleepers_ > 0;
     }
     if (last) call_waiter();
   }
@@ -88,6 +95,7 @@ class TaskGroup::State {
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ EVPOOL_GUARDED_BY(mutex_) = 0;
+  std::size_t sleepers_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::exception_ptr first_exception_ EVPOOL_GUARDED_BY(mutex_);
   FutexWord changes_{0};  // counts what a thread that waits must wake up for
 };

@@ -26,7 +26,7 @@ namespace evpool {
 
 class TaskGroup {
  public:
-  static constexpr std::size_t kWaitingTasks = 32;
+  static constexpr std::size_t kWaitingTasks = 16;
 
   // Throws std::bad_alloc.
   explicit TaskGroup(ThreadPool& pool, TaskPriority priority = TaskPriority::normal);
