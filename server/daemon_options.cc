@@ -88,7 +88,8 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
   app.add_option("--workers", server.workers, "Worker threads; 0: one for each usable CPU")
       ->check(CLI::Range(std::size_t{0}, ThreadPoolOptions::kMaxWorkers))
       ->capture_default_str();
-  app.add_option("--queue", server.queue_tasks, "Jobs that may wait; one more is answered busy")
+  app.add_option("--queue", server.queue_tasks,
+                 "Jobs that may wait, of each priority; one more is answered busy")
       ->check(CLI::Range(std::size_t{1}, ThreadPoolOptions::kMaxCapacityTasks))
       ->capture_default_str();
   app.add_option("--default-job", server.default_job, "The job for payloads that name none")

@@ -167,6 +167,33 @@ TEST(ServerTcp, a_full_queue_is_answered_busy) {
   EXPECT_EQ(server.drain().statistics.refused, 1U);
 }
 
+TEST(ServerTcp, waiting_jobs_of_higher_priority_go_first_and_have_room_of_their_own) {
+  ServerOptions options = local_options();
+  options.workers = 1;
+  options.queue_tasks = 8;
+  RunningServer server(options);
+  Peer peer = Peer::tcp(server.tcp());
+  peer.send(request_frame(1, "hold", ""));
+  server.gate.wait_until_entered();
+  std::string waiting;
+  for (RequestId id = 10; id < 19; ++id) append_request(id, "echo", "", 0, Priority::low, waiting);
+  for (RequestId id = 20; id < 28; ++id) append_request(id, "echo", "", 0, Priority::high, waiting);
+  peer.send(waiting);
+  const Frame busy = peer.receive_frame();
+  EXPECT_EQ(busy.header.id, 18U) << "the ninth low one";
+  EXPECT_EQ(busy.header.status, Status::busy);
+  server.gate.open();
+  EXPECT_EQ(peer.receive_frame().header.id, 1U);
+  int high_among_first = 0;
+  for (int reply = 0; reply < 16; ++reply) {
+    const bool is_high = peer.receive_frame().header.id >= 20;
+    if (reply < 8 && is_high) ++high_among_first;
+  }
+  // One of 16 may be a low one, so that they do not starve.
+  EXPECT_GE(high_among_first, 7);
+  EXPECT_EQ(server.drain().statistics.completed, 17U);
+}
+
 TEST(ServerTcp, a_connection_with_too_much_in_flight_is_answered_busy) {
   ServerOptions options = local_options();
   options.max_in_flight_per_connection = 2;
