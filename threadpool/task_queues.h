@@ -23,6 +23,7 @@ class TaskQueues {
  public:
   // For what its own tasks add, each worker of several.
   static constexpr std::size_t kLaneTasks = 64;
+  static constexpr std::size_t kSmallestBatch = 8;
 
   // Throws std::system_error or std::bad_alloc.
   TaskQueues(std::size_t workers, std::size_t capacity_tasks)
@@ -120,6 +121,11 @@ class TaskQueues {
     return std::all_of(shared_.begin(), shared_.end(),
                        [](const TaskRing& ring) { return ring.closed(); });
   }
+  // Every shared ring has.
+  [[nodiscard]] bool has_half_free() const {
+    return std::all_of(shared_.begin(), shared_.end(),
+                       [](const TaskRing& ring) { return ring.size() <= ring.capacity() / 2; });
+  }
   [[nodiscard]] std::size_t high_water() const {
     std::size_t highest = 0;
     for (const TaskRing& ring : shared_) highest = std::max(highest, ring.high_water());
@@ -142,13 +148,15 @@ class TaskQueues {
     const auto taken = ring.take(room);
     return {.task = taken.tasks == 1 ? &room : nullptr, .added_at_ns = taken.added_at_ns};
   }
-  // One while the queue is short, so that no batch hides work from an idle worker.
+  // One while the queue is short, so that no batch hides work from an idle worker, and because a
+  // small batch costs more than it spares.
   Taken take_normal(Lane& lane, Task& room) {
     if (Task* const task = lane.batch.claim(); task != nullptr) return {.task = task};
     TaskRing& ring = shared(TaskPriority::normal);
     const std::size_t workers = lanes_.size();
-    const std::size_t share = batches_ ? ring.size_at_least(2 * workers) / workers : 1;
-    if (share <= 1) return take_one(ring, room);
+    const std::size_t enough = kSmallestBatch * workers;
+    const std::size_t share = batches_ ? ring.size_at_least(enough) / workers : 1;
+    if (share < kSmallestBatch) return take_one(ring, room);
     const auto taken = lane.batch.refill(share, ring);
     return {
         .task = lane.batch.claim(), .left_more = taken.tasks > 1, .added_at_ns = taken.added_at_ns};

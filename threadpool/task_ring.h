@@ -154,6 +154,7 @@ class TaskRing {
     return (tail_.load() & ~kClosed) - head;
   }
   [[nodiscard]] bool empty() const { return size() == 0; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] bool full() const { return size() >= capacity_; }
   [[nodiscard]] bool closed() const { return (tail_.load() & kClosed) != 0; }
 

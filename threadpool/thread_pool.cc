@@ -103,10 +103,11 @@ class ThreadPool::Implementation {
       adders_waiting_.fetch_add(1);
       const std::uint32_t room = room_.load();
       yield_point();
-      // Closed and then told of: what room_ had been told of before it was read must not be slept
-      // on.
+      // A close may have been told of before room_ was read: that must not be slept on.
       if (ring.full() && !ring.closed()) {
-        futex_wait(room_, room, deadline);
+        // Not for ever: workers tell of room when half the ring is free, which adders that do not
+        // wait can prevent.
+        futex_wait(room_, room, std::min(deadline, Clock::now() + kLongestSleepForRoom));
       } else {
         sched_yield();  // a worker is between its claim and giving the cell back
       }
@@ -194,6 +195,7 @@ class ThreadPool::Implementation {
 
   // How often a worker without work looks again, giving way to others between, before it sleeps.
   static constexpr int kLooksBeforeSleep = 4;
+  static constexpr std::chrono::milliseconds kLongestSleepForRoom{1};
 
   void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
     const std::string what = describe("cannot start", number, workers_.size());
@@ -262,7 +264,7 @@ class ThreadPool::Implementation {
       if (taken.task == nullptr) taken = search(worker, room);
       if (taken.task == nullptr) return;
       if (taken.left_more) wake_one();
-      if (adders_waiting_.load() > 0) tell_of_room(taken.left_more);
+      if (adders_waiting_.load() > 0) tell_of_room();
       if (discarding_.load(std::memory_order_relaxed)) {
         discard(*taken.task);
         worker.counts.discarded.add();
@@ -366,9 +368,12 @@ class ThreadPool::Implementation {
     if (parking_.wake_one()) wakes_.fetch_add(1, std::memory_order_relaxed);
   }
 
-  void tell_of_room(bool for_several) {
+  // When half of a ring is free, so that a wake-up is for many tasks and not for one. As long as an
+  // adder sleeps and nobody else adds, workers take, and the ring comes to that.
+  void tell_of_room() {
+    if (!queues_.has_half_free()) return;
     room_.fetch_add(1);
-    futex_wake(room_, for_several ? TaskBatch::kTasks : 1);
+    futex_wake_all(room_);
   }
 
   // Before the rings are closed: who is refused by one then reads why.

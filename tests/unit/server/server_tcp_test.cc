@@ -176,8 +176,10 @@ TEST(ServerTcp, waiting_jobs_of_higher_priority_go_first_and_have_room_of_their_
   peer.send(request_frame(1, "hold", ""));
   server.gate.wait_until_entered();
   std::string waiting;
-  for (RequestId id = 10; id < 19; ++id) append_request(id, "echo", "", 0, Priority::low, waiting);
-  for (RequestId id = 20; id < 28; ++id) append_request(id, "echo", "", 0, Priority::high, waiting);
+  for (std::uint64_t id = 10; id < 19; ++id)
+    append_request(id, "echo", "", 0, Priority::low, waiting);
+  for (std::uint64_t id = 20; id < 28; ++id)
+    append_request(id, "echo", "", 0, Priority::high, waiting);
   peer.send(waiting);
   const Frame busy = peer.receive_frame();
   EXPECT_EQ(busy.header.id, 18U) << "the ninth low one";
