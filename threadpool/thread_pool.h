@@ -12,8 +12,9 @@
 // still add need a share in the pool (std::shared_ptr) or to be told to end first; a task may hold
 // the last share.
 //
-// Bounded: `capacity_tasks` for each priority, and 64 for each worker of several, where it keeps
-// what its own tasks add. All memory is had by create; adding and running allocate nothing.
+// Bounded: `capacity_tasks` for each priority; besides, each worker holds up to 16 that it took
+// from a deep queue at once, and each of several up to 64 that its own tasks added. All memory is
+// had by create; adding and running allocate nothing.
 //
 // Each task that was added is run or discarded (task.h says how it learns of that), exactly once,
 // by the time drain or stop has returned.
