@@ -525,7 +525,7 @@ class WhereItIs {
   const void* operator()() const { return this; }
 
  private:
-  std::byte filling_[32] = {};
+  [[maybe_unused]] std::byte filling_[32] = {};
 };
 
 std::set<void*> allocate_blocks(BlockPool& blocks, std::size_t count) {
