@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cassert>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -21,6 +22,7 @@ inline std::atomic<int> pthread_create_calls_until_failure{-1};
 inline std::size_t count_entries(const char* folder) {
   std::size_t count = 0;
   DIR* const entries = opendir(folder);
+  assert(entries != nullptr);
   while (readdir(entries) != nullptr) ++count;
   closedir(entries);
   return count;

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 command -v debootstrap >/dev/null || { echo "apt-get install debootstrap first" >&2; exit 2; }
 
 root=${1:-$(mktemp -d /var/tmp/evpool-fresh.XXXXXX)}
+chmod 755 "$root" # as a root folder is, for the test that becomes another user
 # The package mirror is the host's own.
 # shellcheck disable=SC2016  # apt's own placeholders
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | grep -m1 '/debian/*$')
