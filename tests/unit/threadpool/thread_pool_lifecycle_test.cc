@@ -167,6 +167,7 @@ TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_
     const auto pool = ThreadPool::create({.workers = 2});
     return pool->drain().executed == 0 ? 0 : 14;
   });
+  if (status == 10) GTEST_SKIP() << "a sandbox that knows no other user: the limit binds nobody";
   EXPECT_EQ(status, 0);
 }
 
