@@ -166,12 +166,7 @@ class Client::Implementation {
     pollfd waiting = {.fd = socket_.get(),
                       .events = static_cast<short>(unsent ? POLLIN | POLLOUT : POLLIN),
                       .revents = 0};
-    const auto until = std::min(deadline, next_retry());
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
-    constexpr std::chrono::milliseconds::rep kLongestWait_ms = 60'000;
-    const int ready = poll(
-        &waiting, 1,
-        static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left, 0, kLongestWait_ms)));
+    const int ready = poll_until(waiting, std::min(deadline, next_retry()));
     if (ready > 0 && (waiting.revents & ~POLLOUT) != 0) receive();
     if (ready > 0 && (waiting.revents & POLLOUT) != 0 && !lost_) send_unsent();
     if (options_.udp && !lost_) retry();

@@ -3,7 +3,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,12 +40,9 @@ constexpr std::chrono::milliseconds kLongestTimeout{UINT32_MAX};
 // 0, or the errno of the failure.
 int finish_connecting(int descriptor, Clock::time_point deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    constexpr std::chrono::milliseconds::rep kLongestWait_ms = 60'000;
-    const auto wait_ms = std::clamp<std::chrono::milliseconds::rep>(left, 0, kLongestWait_ms);
     pollfd waiting = {.fd = descriptor, .events = POLLOUT, .revents = 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(wait_ms));
-    if (ready == 0 && left <= wait_ms) return ETIMEDOUT;
+    const int ready = poll_until(waiting, deadline);
+    if (ready == 0 && Clock::now() >= deadline) return ETIMEDOUT;
     if (ready < 0 && errno != EINTR) return errno;
     if (ready > 0) break;
   }
@@ -57,6 +53,15 @@ int finish_connecting(int descriptor, Clock::time_point deadline) {
 }
 
 }  // namespace
+
+int poll_until(pollfd& waiting, Clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  // poll() counts in an int, which a far deadline overflows.
+  constexpr std::chrono::milliseconds::rep kLongestWait_ms = 60'000;
+  return poll(
+      &waiting, 1,
+      static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left, 0, kLongestWait_ms)));
+}
 
 ClientSocket::ClientSocket(const Address& server, bool udp, std::chrono::milliseconds timeout) {
   const auto deadline = Clock::now() + std::min(timeout, kLongestTimeout);

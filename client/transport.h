@@ -1,12 +1,17 @@
 // Connected, non-blocking sockets for the client.
 #pragma once
 
+#include <poll.h>
+
 #include <chrono>
 #include <utility>
 
 #include "protocol/address.h"
 
 namespace evpool {
+
+// As poll() of one, until `deadline`; it may return 0 before, so look at the clock.
+int poll_until(pollfd& waiting, std::chrono::steady_clock::time_point deadline);
 
 // Owns a connected socket.
 class ClientSocket {

@@ -9,10 +9,11 @@
 #include <atomic>
 #include <cassert>
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <thread>
+
+#include "tests/becomes_true.h"
 
 namespace evpool {
 
@@ -29,17 +30,6 @@ inline std::size_t count_entries(const char* folder) {
 }
 inline std::size_t count_descriptors() { return count_entries("/proc/self/fd"); }
 
-// Polls, for up to ten seconds: the kernel lists a thread for a moment after it was joined.
-template <typename Condition>
-bool becomes_true(const Condition& condition) {
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > give_up) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 // The threads to compare with later. Starts one first: a sanitizer adds its own with the first.
 inline std::size_t count_threads() {
   pid_t first = 0;
@@ -49,6 +39,7 @@ inline std::size_t count_threads() {
   return count_entries("/proc/self/task");
 }
 
+// Waits a little: the kernel lists a thread for a moment after it was joined.
 inline bool threads_become(std::size_t expected) {
   return becomes_true([expected] { return count_entries("/proc/self/task") == expected; });
 }

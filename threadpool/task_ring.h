@@ -50,6 +50,7 @@ class TaskRing {
     std::size_t tasks = 0;
     Refusal refusal = Refusal::none;  // why it was not all
   };
+
   // Two at least: with one, a cell that holds a task and one that is free for the next have the
   // same turn.
   static std::size_t cells_for(std::size_t capacity) {

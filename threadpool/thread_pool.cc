@@ -2,12 +2,9 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cassert>
-#include <cerrno>
 #include <cstdio>
 #include <mutex>
 #include <stdexcept>

@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/threadpool/blocker.h"
+
 // In evpool_pool_header_test.c, which is compiled as C99.
 extern "C" int evpool_pool_header_is_c(void);
 
@@ -77,22 +79,18 @@ int add_until(const Pool& pool, Calls& calls, const timespec& deadline) {
                                &deadline);
 }
 
-// Occupies one worker until let go.
-class Blocker {
+// Occupies one worker until let go, through the C calls.
+class CBlocker {
  public:
-  explicit Blocker(const Pool& pool) {
-    const auto run = [](void* self) {
-      static_cast<Blocker*>(self)->started_.count_down();
-      static_cast<Blocker*>(self)->release_.wait();
-    };
-    EXPECT_EQ(evpool_pool_add(pool.get(), run, nullptr, this, EVPOOL_NORMAL), 0);
-    started_.wait();
+  explicit CBlocker(const Pool& pool) {
+    const auto run = [](void* gate) { static_cast<Gate*>(gate)->wait(); };
+    EXPECT_EQ(evpool_pool_add(pool.get(), run, nullptr, &gate_, EVPOOL_NORMAL), 0);
+    gate_.entered.wait();
   }
-  void release() { release_.count_down(); }
+  void release() { gate_.open.count_down(); }
 
  private:
-  std::latch started_{1};
-  std::latch release_{1};
+  Gate gate_;
 };
 
 // Runs any callable as a task, and waits for its end.
@@ -138,7 +136,7 @@ TEST(EvpoolPool, has_the_defaults_without_options_and_where_they_are_0) {
     ASSERT_EQ(evpool_pool_create(options, &made, nullptr, 0), 0);
     const Pool pool(made);
     EXPECT_EQ(thread_name_in(pool), "worker");
-    Blocker blocker(pool);  // a pool of more workers would not be blocked
+    CBlocker blocker(pool);  // a pool of more workers would not be blocked
     EXPECT_EQ(count_room(pool, calls), 1024U);
     blocker.release();
     EXPECT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
@@ -164,8 +162,8 @@ TEST(EvpoolPool, does_as_its_options_say) {
     pthread_attr_destroy(&attributes);
   });
   EXPECT_EQ(stack_bytes, options.stack_bytes);
-  Blocker first(pool);
-  Blocker second(pool);  // returns: there are two workers
+  CBlocker first(pool);
+  CBlocker second(pool);  // returns: there are two workers
   EXPECT_EQ(count_room(pool, calls), 3U);
   first.release();
   second.release();
@@ -192,8 +190,8 @@ TEST(EvpoolPool, reads_of_an_older_callers_options_only_what_it_knew) {
               0)
         << error;
     const Pool pool(made);
-    Blocker first(pool);
-    Blocker second(pool);
+    CBlocker first(pool);
+    CBlocker second(pool);
     EXPECT_EQ(count_room(pool, calls), 1024U);
     first.release();
     second.release();
@@ -212,7 +210,7 @@ TEST(EvpoolPool, ignores_what_it_does_not_know_of_a_newer_callers_options) {
   evpool_pool* made = nullptr;
   ASSERT_EQ(evpool_pool_create(&options.known, &made, nullptr, 0), 0);
   const Pool pool(made);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   EXPECT_EQ(count_room(pool, calls), 3U);
   blocker.release();
 }
@@ -285,7 +283,7 @@ TEST(EvpoolPool, a_refused_task_is_neither_run_nor_discarded_and_the_number_says
   Calls refused;
   {
     const Pool pool = create(1, 1);
-    Blocker blocker(pool);
+    CBlocker blocker(pool);
     ASSERT_EQ(add(pool, calls), 0);
     EXPECT_EQ(add(pool, refused), EAGAIN);
     EXPECT_EQ(add_until(pool, refused, kPast), ETIMEDOUT);
@@ -310,7 +308,7 @@ TEST(EvpoolPool, a_refused_task_is_neither_run_nor_discarded_and_the_number_says
 TEST(EvpoolPool, add_until_waits_for_room_up_to_the_deadline) {
   Calls calls;
   const Pool pool = create(1, 1);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   ASSERT_EQ(add_until(pool, calls, kPast), 0) << "there was room, so no need to wait";
   const timespec soon = in_ms(20);
   EXPECT_EQ(add_until(pool, calls, soon), ETIMEDOUT);
@@ -330,7 +328,7 @@ TEST(EvpoolPool, who_waits_for_room_learns_that_the_pool_drains_or_stops) {
     Calls calls;
     Calls refused;
     const Pool pool = create(1, 1);
-    Blocker blocker(pool);
+    CBlocker blocker(pool);
     ASSERT_EQ(add(pool, calls), 0);
     std::latch waits(1);
     std::thread adder([&] {
@@ -358,7 +356,7 @@ TEST(EvpoolPool, high_goes_before_normal_before_low) {
   } order;
   constexpr int kEach = 8;
   const Pool pool = create(1, 100);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   for (int i = 0; i < kEach; ++i) {
     ASSERT_EQ(evpool_pool_add(
                   pool.get(), [](void* to) { static_cast<Order*>(to)->ran.push_back(EVPOOL_LOW); },
@@ -388,7 +386,7 @@ TEST(EvpoolPool, high_goes_before_normal_before_low) {
 TEST(EvpoolPool, a_drain_whose_deadline_passed_lets_the_tasks_go_on) {
   Calls calls;
   const Pool pool = create(1, 10);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   for (int i = 0; i < 10; ++i) ASSERT_EQ(add(pool, calls), 0);
   EXPECT_EQ(evpool_pool_drain(pool.get(), &kPast), ETIMEDOUT);
   const timespec soon = in_ms(20);
@@ -406,7 +404,7 @@ TEST(EvpoolPool, a_drain_whose_deadline_passed_lets_the_tasks_go_on) {
 TEST(EvpoolPool, a_deadline_further_off_than_the_clock_can_count_is_for_ever) {
   Calls calls;
   const Pool pool = create(1, 10'000);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   std::thread releaser([&] {
     while (add(pool, calls) != ECANCELED) std::this_thread::yield();
     blocker.release();
@@ -420,7 +418,7 @@ TEST(EvpoolPool, a_deadline_further_off_than_the_clock_can_count_is_for_ever) {
 TEST(EvpoolPool, a_stop_finishes_what_runs_and_discards_the_rest_once) {
   Calls calls;
   const Pool pool = create(1, 10);
-  auto blocker = std::make_unique<Blocker>(pool);
+  auto blocker = std::make_unique<CBlocker>(pool);
   for (int i = 0; i < 9; ++i) ASSERT_EQ(add(pool, calls), 0);
   ASSERT_EQ(evpool_pool_add(pool.get(), count_run, nullptr, &calls, EVPOOL_NORMAL), 0)
       << "without a discard function";
@@ -438,7 +436,7 @@ TEST(EvpoolPool, destruction_discards_each_waiting_task_once) {
   constexpr int kTasks = 10;
   std::vector<Calls> calls(kTasks);
   Pool pool = create(1, kTasks);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   for (Calls& task : calls) ASSERT_EQ(add(pool, task), 0);
   std::thread destroyer([&pool] { pool.reset(); });
   for (const Calls& task : calls) {
@@ -533,7 +531,7 @@ TEST(EvpoolPool, its_own_task_is_refused_what_would_wait_for_itself) {
 TEST(EvpoolPool, counts_what_became_of_the_tasks) {
   Calls calls;
   const Pool pool = create(1, 3);
-  Blocker blocker(pool);
+  CBlocker blocker(pool);
   for (int i = 0; i < 3; ++i) ASSERT_EQ(add(pool, calls), 0);
   ASSERT_EQ(add(pool, calls), EAGAIN);
   evpool_pool_statistics statistics = statistics_of(pool);

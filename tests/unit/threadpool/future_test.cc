@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/unit/threadpool/blocker.h"
 #include "threadpool/block_pool.h"
 #include "threadpool/thread_pool.h"
 
@@ -32,24 +33,6 @@ using std::chrono::seconds;
 Deadline in(std::chrono::nanoseconds time) { return std::chrono::steady_clock::now() + time; }
 Deadline in_good_time() { return in(seconds(60)); }
 Deadline past() { return std::chrono::steady_clock::now() - seconds(1); }
-
-// Occupies one worker until let go.
-class Blocker {
- public:
-  explicit Blocker(ThreadPool& pool) {
-    EXPECT_EQ(pool.try_add([this] {
-      started_.count_down();
-      release_.wait();
-    }),
-              AddResult::added);
-    started_.wait();
-  }
-  void release() { release_.count_down(); }
-
- private:
-  std::latch started_{1};
-  std::latch release_{1};
-};
 
 template <typename Callable>
 auto submit_added(ThreadPool& pool, Callable callable) {

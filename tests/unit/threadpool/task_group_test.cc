@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/becomes_true.h"
+#include "tests/unit/threadpool/blocker.h"
 #include "threadpool/future.h"
 #include "threadpool/thread_pool.h"
 
@@ -22,35 +24,6 @@ namespace evpool {
 namespace {
 
 constexpr int kMoreThanWait = static_cast<int>(TaskGroup::kWaitingTasks) + 8;
-
-// Occupies one worker until let go.
-class Blocker {
- public:
-  explicit Blocker(ThreadPool& pool) {
-    EXPECT_EQ(pool.try_add([this] {
-      started_.count_down();
-      release_.wait();
-    }),
-              AddResult::added);
-    started_.wait();
-  }
-  void release() { release_.count_down(); }
-
- private:
-  std::latch started_{1};
-  std::latch release_{1};
-};
-
-// Polls, for up to ten seconds.
-template <typename Condition>
-bool becomes_true(const Condition& condition) {
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > give_up) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 bool is_asleep(pid_t thread) {
   std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");

@@ -19,7 +19,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/becomes_true.h"
 #include "tests/failing_pthread_create.h"
+#include "tests/unit/threadpool/blocker.h"
 #include "threadpool/thread_pool.h"
 
 // The pool maps and unmaps through these: the seams for memory that cannot be had.
@@ -221,16 +223,6 @@ TEST(ThreadPoolOptions, a_worker_has_the_stack_and_the_cpu_asked_for) {
   EXPECT_EQ(cpus.load(), 1);
   EXPECT_TRUE(on_cpu.load());
 }
-
-// Occupies the worker until let go.
-struct Gate {
-  std::latch entered{1};
-  std::latch open{1};
-  void wait() {
-    entered.count_down();
-    open.wait();
-  }
-};
 
 TEST(ThreadPoolEnd, adding_says_draining_or_stopped) {
   const auto pool = ThreadPool::create({});

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/threadpool/blocker.h"
 #include "threadpool/task_ring.h"
 #include "threadpool/thread_pool.h"
 
@@ -133,19 +134,14 @@ class HeldPool {
  public:
   explicit HeldPool(std::size_t capacity_tasks)
       : pool_(ThreadPool::create({.workers = 1, .capacity_tasks = capacity_tasks})) {
-    EXPECT_EQ(pool_->try_add([this] {
-      entered_.count_down();
-      open_.wait();
-    }),
-              AddResult::added);
-    entered_.wait();
+    EXPECT_EQ(pool_->try_add([this] { gate_.wait(); }), AddResult::added);
+    gate_.entered.wait();
   }
   ThreadPool* operator->() { return pool_.get(); }
-  void open() { open_.count_down(); }
+  void open() { gate_.open.count_down(); }
 
  private:
-  std::latch entered_{1};
-  std::latch open_{1};
+  Gate gate_;  // outlives the worker that leaves it
   std::unique_ptr<ThreadPool> pool_;
 };
 

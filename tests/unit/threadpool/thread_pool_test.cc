@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "tests/failing_pthread_create.h"
+#include "tests/unit/threadpool/blocker.h"
 #include "threadpool/future.h"
 
 EVPOOL_DEFINE_FAILING_PTHREAD_CREATE
@@ -72,24 +73,6 @@ class Tracked {
  private:
   std::atomic<int>* run_;
   std::atomic<int>* discarded_;
-};
-
-// Occupies one worker until let go.
-class Blocker {
- public:
-  explicit Blocker(ThreadPool& pool) {
-    EXPECT_EQ(pool.try_add([this] {
-      started_.count_down();
-      release_.wait();
-    }),
-              AddResult::added);
-    started_.wait();
-  }
-  void release() { release_.count_down(); }
-
- private:
-  std::latch started_{1};
-  std::latch release_{1};
 };
 
 TEST(ThreadPool, runs_every_task_once) {
