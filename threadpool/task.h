@@ -9,7 +9,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -135,11 +134,12 @@ class Task {
 
   // Word by word, and kept so by the empty asm: merged into wider loads, they would stall on the
   // narrower stores by which the callable has just been made. Measured: 12 ns for each task, of 25.
+  // The built-in, because memcpy becomes a call where it is fortified (_FORTIFY_SOURCE=3).
   static void copy_word(const std::byte* from, std::byte* to) noexcept {
     std::uint64_t word = 0;
-    std::memcpy(&word, from, sizeof(word));
+    __builtin_memcpy(&word, from, sizeof(word));
     asm("" : "+r"(word));
-    std::memcpy(to, &word, sizeof(word));
+    __builtin_memcpy(to, &word, sizeof(word));
   }
 
   void take(Task& other) noexcept {

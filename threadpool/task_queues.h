@@ -8,7 +8,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <span>
 
 #include "threadpool/process_memory.h"
 #include "threadpool/task_batch.h"
@@ -25,8 +26,9 @@ class TaskQueues {
 
   // Throws std::system_error or std::bad_alloc.
   TaskQueues(std::size_t workers, std::size_t capacity_tasks)
-      : lanes_(workers),
-        memory_(shared_.size() * bytes_of(capacity_tasks) + lanes_.size() * bytes_of(kLaneTasks)),
+      : workers_(workers),
+        lanes_(std::make_unique<Lane[]>(workers)),
+        memory_(shared_.size() * bytes_of(capacity_tasks) + workers_ * bytes_of(kLaneTasks)),
         batches_(TaskBatch::enable()) {
     std::byte* free = memory_.data();
     const auto place = [&free](TaskRing& ring, std::size_t tasks) {
@@ -35,7 +37,7 @@ class TaskQueues {
       free += bytes_of(tasks);
     };
     for (TaskRing& ring : shared_) place(ring, capacity_tasks);
-    for (Lane& lane : lanes_) place(lane.added, kLaneTasks);
+    for (Lane& lane : lanes()) place(lane.added, kLaneTasks);
   }
 
   // False in a child of fork().
@@ -47,7 +49,7 @@ class TaskQueues {
   // A worker's own tasks add here first; a single worker's do not, so that its order is that of the
   // adding.
   [[nodiscard]] TaskRing* lane(std::size_t worker) {
-    return lanes_.size() > 1 ? &lanes_[worker].added : nullptr;
+    return workers_ > 1 ? &lanes_[worker].added : nullptr;
   }
 
   // No task is added to the shared rings any more. Lanes stay open: what a worker adds to its own,
@@ -67,31 +69,17 @@ class TaskQueues {
   // queue that has tasks gets at least every 16th that this worker takes: late, but never starved.
   Taken take(std::size_t worker, std::uint32_t turn, Task& room) {
     Lane& lane = lanes_[worker];
-    Taken taken;
-    switch (turn % 16) {
-      case 4:
-        taken = take_one(lane.added, room);
-        break;
-      case 8:
-        taken = take_normal(lane, room);
-        break;
-      case 12:
-        taken = take_one(shared(TaskPriority::low), room);
-        break;
-      default:
-        break;
+    // In a flood it is mostly the next of the batch, so this much is to be short.
+    if (turn % 4 != 0 && shared(TaskPriority::high).seems_empty() && lane.added.seems_empty()) {
+      if (Task* const task = lane.batch.claim(); task != nullptr) return {.task = task};
     }
-    if (taken.task == nullptr) taken = take_one(shared(TaskPriority::high), room);
-    if (taken.task == nullptr) taken = take_one(lane.added, room);
-    if (taken.task == nullptr) taken = take_normal(lane, room);
-    if (taken.task == nullptr) taken = take_one(shared(TaskPriority::low), room);
-    return taken;
+    return take_in_turn(lane, turn, room);
   }
 
   // From another's lane. `dear`: also where it costs the thief a system call.
   Taken steal(std::size_t worker, bool dear, Task& room) {
-    for (std::size_t i = 1; i < lanes_.size(); ++i) {
-      Lane& victim = lanes_[(worker + i) % lanes_.size()];
+    for (std::size_t i = 1; i < workers_; ++i) {
+      Lane& victim = lanes_[(worker + i) % workers_];
       if (victim.added.take(room).tasks == 1) return {.task = &room};
       if (dear && victim.batch.size() > 0 && victim.batch.steal(room)) return {.task = &room};
     }
@@ -102,7 +90,7 @@ class TaskQueues {
   bool take_any(Task& task) {
     return std::any_of(shared_.begin(), shared_.end(),
                        [&task](TaskRing& ring) { return ring.take(task).tasks == 1; }) ||
-           std::any_of(lanes_.begin(), lanes_.end(), [&task](Lane& lane) {
+           std::any_of(lanes().begin(), lanes().end(), [&task](Lane& lane) {
              return lane.added.take(task).tasks == 1 || lane.batch.steal(task);
            });
   }
@@ -112,7 +100,7 @@ class TaskQueues {
   [[nodiscard]] std::size_t size() const {
     std::size_t size = 0;
     for (const TaskRing& ring : shared_) size += ring.size();
-    for (const Lane& lane : lanes_) size += lane.added.size() + lane.batch.size();
+    for (const Lane& lane : lanes()) size += lane.added.size() + lane.batch.size();
     return size;
   }
   [[nodiscard]] bool closed() const {
@@ -136,32 +124,56 @@ class TaskQueues {
     TaskBatch batch;
   };
 
+  [[nodiscard]] std::span<Lane> lanes() const { return {lanes_.get(), workers_}; }
+
   static std::size_t bytes_of(std::size_t tasks) {
     const std::size_t bytes = TaskRing::cells_for(tasks) * sizeof(TaskCell) +
                               TaskRing::stamps_for(tasks) * sizeof(std::uint64_t);
     return (bytes + alignof(TaskCell) - 1) / alignof(TaskCell) * alignof(TaskCell);
   }
 
+  Taken take_in_turn(Lane& lane, std::uint32_t turn, Task& room) {
+    Taken taken;
+    switch (turn % 16) {
+      case 4:
+        taken = take_one(lane.added, room);
+        break;
+      case 8:
+        taken = take_normal(lane, room);
+        break;
+      case 12:
+        taken = take_one(shared(TaskPriority::low), room);
+        break;
+      default:
+        break;
+    }
+    if (taken.task == nullptr) taken = take_one(shared(TaskPriority::high), room);
+    if (taken.task == nullptr) taken = take_one(lane.added, room);
+    if (taken.task == nullptr) taken = take_normal(lane, room);
+    if (taken.task == nullptr) taken = take_one(shared(TaskPriority::low), room);
+    return taken;
+  }
   static Taken take_one(TaskRing& ring, Task& room) {
+    if (ring.seems_empty()) return {};
     const auto taken = ring.take(room);
     return {.task = taken.tasks == 1 ? &room : nullptr, .added_at_ns = taken.added_at_ns};
   }
-  // One while the queue is short, so that no batch hides work from an idle worker, and because a
-  // small batch costs more than it spares.
+  // One task while the queue is short, so that no batch hides work from an idle worker, and because
+  // a small batch costs more than it spares.
   Taken take_normal(Lane& lane, Task& room) {
     if (Task* const task = lane.batch.claim(); task != nullptr) return {.task = task};
     TaskRing& ring = shared(TaskPriority::normal);
-    const std::size_t workers = lanes_.size();
-    const std::size_t enough = kSmallestBatch * workers;
-    const std::size_t share = batches_ ? ring.size_at_least(enough) / workers : 1;
-    if (share < kSmallestBatch) return take_one(ring, room);
-    const auto taken = lane.batch.refill(share, ring);
+    const std::size_t enough = kSmallestBatch * workers_;
+    const std::size_t waiting = batches_ ? ring.size_at_least(enough) : 0;
+    if (waiting < enough) return take_one(ring, room);
+    const auto taken = lane.batch.refill(waiting / workers_, ring);
     return {
         .task = lane.batch.claim(), .left_more = taken.tasks > 1, .added_at_ns = taken.added_at_ns};
   }
 
   std::array<TaskRing, kTaskPriorities> shared_;
-  std::vector<Lane> lanes_;  // one for each worker
+  const std::size_t workers_;
+  const std::unique_ptr<Lane[]> lanes_;  // one for each worker
   ProcessMemory memory_;
   const bool batches_;
 };

@@ -93,11 +93,23 @@ class TaskRing {
       note_depth(tail + count);
       const std::uint64_t first_sampled = (tail + kSampledTasks - 1) & ~(kSampledTasks - 1);
       for (auto at = first_sampled; at < tail + count; at += kSampledTasks) stamp(at) = now_ns();
-      for (std::size_t i = 0; i < count; ++i) store(tail + i, tasks[added + i]);
+      for (Task& task : tasks.subspan(added, count)) store(tail++, task);
       added += count;
-      tail += count;
     }
     return {.tasks = added};
+  }
+
+  // One, as add() would; most tasks come alone, and the plain case of it is short.
+  Refusal add_one(Task& task) {
+    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    // A closed ring's tail is beyond any high water. See add() for the memory orders.
+    const bool plain = tail % kSampledTasks != 0 && is_within_high_water(tail) && is_free(tail) &&
+                       tail_.compare_exchange_strong(tail, tail + 1, std::memory_order_seq_cst,
+                                                     std::memory_order_relaxed);
+    if (!plain) return add({&task, 1}).refusal;
+    yield_point();
+    store(tail, task);
+    return Refusal::none;
   }
 
   // Taking has three steps, because giving the cells back are stores that another core must agree
@@ -143,10 +155,15 @@ class TaskRing {
   }
   // All steps for one.
   Claim take(Task& task) {
-    const Claim claimed = claim(1);
+    const Claim claimed = claim_one();
     move_out(claimed, &task);
     give_back(claimed);
     return claimed;
+  }
+
+  // The cheapest look: wrong for a moment while others add and take, and never true when closed.
+  [[nodiscard]] bool seems_empty() const {
+    return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_relaxed);
   }
 
   // Tasks claimed by adders and not by takers; a snapshot, exact when nobody adds or takes.
@@ -196,6 +213,35 @@ class TaskRing {
     return stamps_[(position & mask_) / kSampledTasks];
   }
 
+  [[nodiscard]] bool is_free(std::uint64_t position) const {
+    return turn(position).load(std::memory_order_acquire) == free_turn(position);
+  }
+  [[nodiscard]] bool holds_task(std::uint64_t position) const {
+    return turn(position).load(std::memory_order_acquire) == free_turn(position) + 1;
+  }
+
+  // Whether the depth stays within what it has been, and so within the capacity, when a task is
+  // added at `tail`. Looks at the takers' line only when what was seen of it does not show that.
+  bool is_within_high_water(std::uint64_t tail) {
+    const std::size_t high = high_water_.load(std::memory_order_relaxed);
+    if (tail - seen_head_.load(std::memory_order_relaxed) < high) return true;
+    const std::uint64_t head = head_.load(std::memory_order_relaxed);
+    if (tail - head >= high) return false;  // also where `tail` is older than `head`
+    seen_head_.store(head, std::memory_order_relaxed);
+    return true;
+  }
+
+  // The plain case of claim(1), and then that.
+  Claim claim_one() {
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const bool plain = head % kSampledTasks != 0 && holds_task(head) &&
+                       head_.compare_exchange_strong(head, head + 1, std::memory_order_seq_cst,
+                                                     std::memory_order_relaxed);
+    if (!plain) return claim(1);
+    yield_point();
+    return {.tasks = 1, .position = head};
+  }
+
   // How many positions from `tail` on can be claimed, up to `limit`: for which there is room, and
   // whose cells the takers have given back. Looks at the takers' line only when what was seen of
   // it does not show that the depth stays within the high water, and so within the capacity.
@@ -209,10 +255,7 @@ class TaskRing {
       limit = std::min(limit, capacity_ - std::min(capacity_, tail - head));
     }
     std::size_t count = 0;
-    while (count < limit &&
-           turn(tail + count).load(std::memory_order_acquire) == free_turn(tail + count)) {
-      ++count;
-    }
+    while (count < limit && is_free(tail + count)) ++count;
     return count;
   }
   // Keeps high_water_ exact: the depth against an older head is never too small.
@@ -228,10 +271,7 @@ class TaskRing {
     const std::uint64_t before_sampled = kSampledTasks - head % kSampledTasks;
     limit = before_sampled == kSampledTasks ? 1 : std::min<std::size_t>(limit, before_sampled);
     std::size_t count = 0;
-    while (count < limit &&
-           turn(head + count).load(std::memory_order_acquire) == free_turn(head + count) + 1) {
-      ++count;
-    }
+    while (count < limit && holds_task(head + count)) ++count;
     return count;
   }
 

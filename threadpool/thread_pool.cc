@@ -84,6 +84,12 @@ class ThreadPool::Implementation {
     }
   }
 
+  AddResult try_add(Task& task, TaskPriority priority) {
+    const AddResult result = add_one(task, priority);
+    if (result != AddResult::added) count_refused(1);
+    return result;
+  }
+
   BulkAddResult try_add_bulk(std::span<Task> tasks, TaskPriority priority) {
     const BulkAddResult added = add(tasks, priority);
     if (added.tasks < tasks.size()) count_refused(tasks.size() - added.tasks);
@@ -91,9 +97,8 @@ class ThreadPool::Implementation {
   }
 
   AddResult add_until(Clock::time_point deadline, Task&& task, TaskPriority priority) {
-    const std::span tasks(&task, 1);
     const TaskRing& ring = queues_.shared(priority);
-    AddResult result = add(tasks, priority).result;
+    AddResult result = add_one(task, priority);
     while (result == AddResult::full && !is_own_worker() && Clock::now() < deadline) {
       // Announced before the ring is looked at again; a worker advances the ring's head before it
       // looks for announcements. Of the two at least one sees the other.
@@ -109,7 +114,7 @@ class ThreadPool::Implementation {
         sched_yield();  // a worker is between its claim and giving the cell back
       }
       adders_waiting_.fetch_sub(1);
-      result = add(tasks, priority).result;
+      result = add_one(task, priority);
     }
     if (result != AddResult::added) count_refused(1);
     return result == AddResult::full && is_own_worker() ? AddResult::own_worker : result;
@@ -183,6 +188,10 @@ class ThreadPool::Implementation {
     std::size_t number = 0;
     std::uint32_t turn = 0;  // counts its looks at the queues
     WorkerCounts counts;
+    std::uint64_t executed_at_sleep = 0;
+    [[nodiscard]] std::uint64_t tasks_since_sleep() const {
+      return counts.executed.get() - executed_at_sleep;
+    }
 
     pthread_t thread{};
     bool started = false;
@@ -190,8 +199,11 @@ class ThreadPool::Implementation {
     std::shared_ptr<Implementation> keep;  // what it runs on, until it ends
   };
 
-  // How often a worker without work looks again, giving way to others between, before it sleeps.
+  // How often a worker that has run so many tasks since it last slept looks again, giving way to
+  // others between, before it sleeps: more will come. Who was woken for a few sleeps at once, which
+  // leaves the processor to those who will wake it.
   static constexpr int kLooksBeforeSleep = 4;
+  static constexpr std::uint64_t kBusyTasks = 16;
   static constexpr std::chrono::milliseconds kLongestSleepForRoom{1};
 
   void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
@@ -265,10 +277,8 @@ class ThreadPool::Implementation {
       if (discarding_.load(std::memory_order_relaxed)) {
         discard(*taken.task);
         worker.counts.discarded.add();
-      } else if (taken.added_at_ns != 0) {
-        run_timed(*taken.task, worker, taken.added_at_ns);
       } else {
-        run(*taken.task, worker);
+        run(*taken.task, worker, taken.added_at_ns);
       }
     }
   }
@@ -278,8 +288,9 @@ class ThreadPool::Implementation {
     parking_.begin_search();
     bool woken = false;
     for (;;) {
+      const int looks = worker.tasks_since_sleep() < kBusyTasks ? 1 : kLooksBeforeSleep;
       for (int look = 1;; ++look) {
-        const bool last_look = look == kLooksBeforeSleep || !parking_.is_only_searcher();
+        const bool last_look = look >= looks || !parking_.is_only_searcher();
         auto taken = queues_.take(worker.number, ++worker.turn, room);
         if (taken.task == nullptr) taken = queues_.steal(worker.number, last_look, room);
         if (taken.task != nullptr) {
@@ -303,12 +314,15 @@ class ThreadPool::Implementation {
         continue;
       }
       worker.counts.parks.add();
+      worker.executed_at_sleep = worker.counts.executed.get();
       parking_.sleep();
       woken = true;
     }
   }
 
-  void run(Task& task, Worker& worker) {
+  // `added_at_ns`: not 0 for a task whose times are measured.
+  void run(Task& task, Worker& worker, std::uint64_t added_at_ns) {
+    const std::uint64_t started_at_ns = added_at_ns == 0 ? 0 : TaskRing::now_ns();
     TaskOutcome outcome = TaskOutcome::executed;
     try {
       outcome = task.run();
@@ -318,13 +332,10 @@ class ThreadPool::Implementation {
     }
     task.reset();
     (outcome == TaskOutcome::executed ? worker.counts.executed : worker.counts.cancelled).add();
-  }
-
-  void run_timed(Task& task, Worker& worker, std::uint64_t added_at_ns) {
-    const std::uint64_t started_at_ns = TaskRing::now_ns();
-    worker.counts.queue_time.add(started_at_ns - added_at_ns);
-    run(task, worker);
-    worker.counts.run_time.add(TaskRing::now_ns() - started_at_ns);
+    if (added_at_ns != 0) {
+      worker.counts.queue_time.add(started_at_ns - added_at_ns);
+      worker.counts.run_time.add(TaskRing::now_ns() - started_at_ns);
+    }
   }
 
   static void discard(Task& task) {
@@ -332,14 +343,22 @@ class ThreadPool::Implementation {
     task.reset();
   }
 
+  AddResult add_one(Task& task, TaskPriority priority) {
+    if (!queues_.is_mine()) return AddResult::stopped;
+    TaskRing* const lane = own_lane(priority);
+    auto refusal = lane != nullptr ? lane->add_one(task) : TaskRing::Refusal::full;
+    if (refusal != TaskRing::Refusal::none) refusal = queues_.shared(priority).add_one(task);
+    if (refusal != TaskRing::Refusal::none) return result_of(refusal);
+    yield_point();
+    wake_one();
+    return AddResult::added;
+  }
+
   BulkAddResult add(std::span<Task> tasks, TaskPriority priority) {
     if (!queues_.is_mine()) return {.result = AddResult::stopped};
     std::size_t added = 0;
-    if (priority == TaskPriority::normal && is_own_worker() && phase_.load() == Phase::running) {
-      TaskRing* const lane = queues_.lane(current_worker->number);
-      if (lane != nullptr) added = lane->add(tasks).tasks;
-    }
     auto refusal = TaskRing::Refusal::none;
+    if (TaskRing* const lane = own_lane(priority); lane != nullptr) added = lane->add(tasks).tasks;
     if (added < tasks.size()) {
       const auto shared = queues_.shared(priority).add(tasks.subspan(added));
       added += shared.tasks;
@@ -347,16 +366,26 @@ class ThreadPool::Implementation {
     }
     yield_point();
     if (added > 0) wake_one();
+    return {.tasks = added, .result = result_of(refusal)};
+  }
+
+  // Where this thread adds first, if it is a worker with a lane.
+  [[nodiscard]] TaskRing* own_lane(TaskPriority priority) {
+    const bool has_lane =
+        priority == TaskPriority::normal && is_own_worker() && phase_.load() == Phase::running;
+    return has_lane ? queues_.lane(current_worker->number) : nullptr;
+  }
+
+  [[nodiscard]] AddResult result_of(TaskRing::Refusal refusal) const {
     switch (refusal) {
       case TaskRing::Refusal::none:
-        return {.tasks = added};
+        return AddResult::added;
       case TaskRing::Refusal::full:
-        return {.tasks = added, .result = AddResult::full};
+        return AddResult::full;
       case TaskRing::Refusal::closed:
         break;
     }
-    return {.tasks = added,
-            .result = phase_.load() == Phase::draining ? AddResult::draining : AddResult::stopped};
+    return phase_.load() == Phase::draining ? AddResult::draining : AddResult::stopped;
   }
 
   void count_refused(std::size_t tasks) { refused_.fetch_add(tasks, std::memory_order_relaxed); }
@@ -454,7 +483,7 @@ ThreadPool::ThreadPool(std::shared_ptr<Implementation> implementation)
 ThreadPool::~ThreadPool() { implementation_->destroy(); }
 
 AddResult ThreadPool::try_add(Task&& task, TaskPriority priority) {
-  return implementation_->try_add_bulk({&task, 1}, priority).result;
+  return implementation_->try_add(task, priority);
 }
 
 BulkAddResult ThreadPool::try_add_bulk(std::span<Task> tasks, TaskPriority priority) {
