@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "bench/latency_histogram.h"
+#include "bench/load/latency_histogram.h"
 #include "protocol/address.h"
 
 namespace evpool {

@@ -19,7 +19,7 @@ declare -A libraries=(
   [bench]="fmt/"
 )
 # The programs' own sources may also use these.
-programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/(main|[a-z]*_benchmark|comparison_table|pool_[a-z_]+)\.(cc|h))$'
+programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/([a-z_]+|pool/[a-z_]+)\.(cc|h))$'
 # The last ones are the peers of the pool's benchmark.
 program_libraries='fmt/|CLI/|nlohmann/|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
 # POSIX and Linux headers, which belong to the system like the standard library's.
@@ -29,7 +29,7 @@ failures=0
 complain() { echo "$1"; failures=$((failures + 1)); }
 
 for folder in "${!folders[@]}"; do
-  for file in "$folder"/*.h "$folder"/*.cc; do
+  while read -r file; do
     allowed=${libraries[$folder]}
     if [[ $file =~ $programs ]]; then allowed="${allowed:+$allowed|}$program_libraries"; fi
     while read -r included; do
@@ -44,7 +44,7 @@ for folder in "${!folders[@]}"; do
       [[ " ${folders[$folder]} " == *" $target "* ]] && continue
       complain "$file includes \"$included\", which $folder/ may not"
     done < <(sed -nE 's/^#include "([^"]+)".*/\1/p' "$file")
-  done
+  done < <(find "$folder" -name '*.h' -o -name '*.cc')
 done
 
 # protocol/ is pure: no sockets, no threads.

@@ -1,4 +1,4 @@
-#include "bench/latency_histogram.h"
+#include "bench/load/latency_histogram.h"
 
 #include <gtest/gtest.h>
 
@@ -36,7 +36,7 @@ void expect_right_percentiles(std::vector<std::uint64_t> values) {
     const std::uint64_t exact = exact_percentile(values, percentile);
     const std::uint64_t approximate = histogram.percentile_ns(percentile.percent);
     EXPECT_GE(approximate, exact) << "p" << percentile.percent << " of " << values.size();
-    EXPECT_LE(approximate - exact, exact / 64)
+    EXPECT_LE(approximate - exact, exact / 128)
         << "p" << percentile.percent << " of " << values.size();
   }
   EXPECT_EQ(histogram.count(), values.size());

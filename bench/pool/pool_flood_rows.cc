@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 
 namespace evpool::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/comparison_table.h"
+#include "bench/pool/comparison_table.h"
 
 #include <fmt/format.h>
 

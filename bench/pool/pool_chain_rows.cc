@@ -1,5 +1,5 @@
 // Rows 2 and 4: tasks that add the next one themselves, four such chains at once or a single one.
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 
 namespace evpool::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/latency_histogram.h"
+#include "bench/load/latency_histogram.h"
 
 #include <algorithm>
 #include <bit>
@@ -37,7 +37,7 @@ std::uint64_t LatencyHistogram::percentile_ns(double percent) const {
   return 0;
 }
 
-// Values below 64 have a bucket each; above, the six bits after the leading one choose.
+// Values below 128 have a bucket each; above, the seven bits after the leading one choose.
 std::size_t LatencyHistogram::bucket_of(std::uint64_t value) {
   if (value < kSubBuckets) return value;
   const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - kSubBucketBits;

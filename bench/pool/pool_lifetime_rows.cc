@@ -1,6 +1,6 @@
 // Row 6: what it costs to have a pool at all. TBB starts threads only when there is work, and keeps
 // them for the next arena; so it is the one peer that starts and joins none here.
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 
 namespace evpool::bench {
 namespace {

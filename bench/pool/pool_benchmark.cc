@@ -14,8 +14,8 @@
 #include <fstream>
 #include <string>
 
-#include "bench/comparison_table.h"
-#include "bench/pool_measure.h"
+#include "bench/pool/comparison_table.h"
+#include "bench/pool/pool_measure.h"
 
 #ifndef EVPOOL_BENCH_FLAGS
 #define EVPOOL_BENCH_FLAGS "unknown: not built by CMake"

@@ -11,7 +11,7 @@
 #include <string>
 #include <type_traits>
 
-#include "bench/pool_peers.h"
+#include "bench/pool/pool_peers.h"
 #include "threadpool/futex.h"
 
 namespace evpool::bench {

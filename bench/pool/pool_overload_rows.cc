@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 
 namespace evpool::bench {
 namespace {

@@ -2,7 +2,7 @@
 // and the textbook's pool have no groups that a worker may wait for.
 #include <tbb/task_group.h>
 
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 #include "threadpool/task_group.h"
 
 namespace evpool::bench {

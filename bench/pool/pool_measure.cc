@@ -1,4 +1,4 @@
-#include "bench/pool_measure.h"
+#include "bench/pool/pool_measure.h"
 
 #include <time.h>
 
@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "bench/comparison_table.h"
+#include "bench/pool/comparison_table.h"
 
 namespace evpool::bench {
 
