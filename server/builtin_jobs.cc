@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 namespace evpool {
 namespace {
@@ -67,6 +69,36 @@ Reply spin(Request& request) {
 
 Reply fail(Request& request) { return Reply::failed(std::move(request.payload)); }
 
+struct NamedCount {
+  const char* name;
+  std::uint64_t Statistics::*count;
+};
+
+constexpr std::array kCounts = {
+    NamedCount{"received", &Statistics::received},
+    NamedCount{"completed", &Statistics::completed},
+    NamedCount{"failed", &Statistics::failed},
+    NamedCount{"expired", &Statistics::expired},
+    NamedCount{"cancelled", &Statistics::cancelled},
+    NamedCount{"refused", &Statistics::refused},
+    NamedCount{"undelivered", &Statistics::undelivered},
+    NamedCount{"pings", &Statistics::pings},
+    NamedCount{"datagrams_ignored", &Statistics::datagrams_ignored},
+    NamedCount{"datagrams_dropped", &Statistics::datagrams_dropped},
+    NamedCount{"connections_accepted", &Statistics::connections_accepted},
+    NamedCount{"connections_refused", &Statistics::connections_refused},
+    NamedCount{"connections_stalled", &Statistics::connections_stalled},
+    NamedCount{"connections_open", &Statistics::connections_open},
+};
+static_assert(sizeof(Statistics) == kCounts.size() * sizeof(std::uint64_t), "a count has no name");
+
+std::string to_lines(const Statistics& statistics) {
+  std::string lines;
+  for (const auto& [name, count] : kCounts)
+    lines += fmt::format("{} {}\n", name, statistics.*count);
+  return lines;
+}
+
 }  // namespace
 
 void add_builtin_jobs(Handlers& handlers) {
@@ -75,6 +107,13 @@ void add_builtin_jobs(Handlers& handlers) {
   handlers.add("sleep", "waits; payload: milliseconds", sleep);
   handlers.add("spin", "burns CPU; payload: microseconds", spin);
   handlers.add("fail", "fails; payload: the message to fail with", fail);
+}
+
+void add_statistics_job(Handlers& handlers, std::function<Statistics()> statistics) {
+  handlers.add("stats", "what the server has counted",
+               [statistics = std::move(statistics)](const Request&) {
+                 return Reply::ok(to_lines(statistics()));
+               });
 }
 
 void add_jobs_list(Handlers& handlers) {

@@ -69,9 +69,12 @@ int serve(evpool::DaemonOptions& options) {
   };
   evpool::Handlers handlers;
   evpool::add_builtin_jobs(handlers);
+  const evpool::Server* serving = nullptr;  // set before run(), and so before any job
+  evpool::add_statistics_job(handlers, [&serving] { return serving->statistics(); });
   evpool::add_jobs_list(handlers);
 
   evpool::Server server(options.server, std::move(handlers));
+  serving = &server;
   const evpool::ShutdownSignals signals([&server] { server.drain(); });
   announce(server);
 

@@ -12,7 +12,7 @@ help_of() {
   case $1 in
     evpoold) "$bin/evpoold" --help ;;
     evpool) "$bin/evpool" --help-all ;;
-    evpool-bench) "$bin/evpool-bench" --help && "$bin/evpool-bench" run --help ;;
+    evpool-bench) "$bin/evpool-bench" --help-all ;;
   esac
 }
 

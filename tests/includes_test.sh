@@ -21,7 +21,7 @@ declare -A libraries=(
 # The programs' own sources may also use these.
 programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/([a-z_]+|pool/[a-z_]+)\.(cc|h))$'
 # The last ones are the peers of the pool's benchmark.
-program_libraries='fmt/|CLI/|nlohmann/|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
+program_libraries='fmt/|CLI/|nlohmann/|zlib\.h|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
 # POSIX and Linux headers, which belong to the system like the standard library's.
 system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|netdb|poll|pthread|sched|signal|spawn|stddef|stdint|time|unistd)\.h$|^[a-z_]+$'
 

@@ -49,6 +49,8 @@ class Dialect {
   virtual ~Dialect() = default;
   virtual void append_request(const OutgoingRequest& request, std::string& out) const = 0;
   [[nodiscard]] virtual std::unique_ptr<ReplyReader> make_reader() const = 0;
+  // Otherwise replies come in the order of their requests.
+  [[nodiscard]] virtual bool has_ids() const { return true; }
   // A datagram as a reply; false when it is none.
   virtual bool read_datagram(std::string_view datagram, IncomingReply& reply) const = 0;
   // Sent once on each new connection, before anything else; its answer is read by the reader and

@@ -37,6 +37,8 @@ struct MixEntry {
   std::string job = "upper";
   double weight = 1;
   SizeDistribution size;
+  // Always this; none: letters, another window of the alphabet for each request, `size` of them.
+  std::optional<std::string> payload;
 };
 
 // What the generator does to its own datagrams before it sends them, each with its probability.

@@ -62,7 +62,7 @@ TEST(Command, lists_the_jobs) {
   Daemon daemon;
   const Finished jobs = daemon.evpool({"jobs"});
   EXPECT_EQ(jobs.status, 0);
-  for (const char* const job : {"echo", "upper", "sleep", "spin", "fail", "jobs"}) {
+  for (const char* const job : {"echo", "upper", "sleep", "spin", "fail", "stats", "jobs"}) {
     EXPECT_NE(jobs.output.find(std::string(job) + "  "), std::string::npos) << job;
   }
 }

@@ -52,6 +52,7 @@ class RunningServer {
     handlers.add("large", "as many bytes as the payload says", [](Request& request) {
       return Reply::ok(std::string(std::stoul(request.payload), 'x'));
     });
+    add_statistics_job(handlers, [this] { return server_->statistics(); });
     server_ = std::make_unique<Server>(std::move(options), std::move(handlers));
     thread_ = std::thread([this] { report_ = server_->run(); });
   }

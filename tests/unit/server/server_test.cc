@@ -5,6 +5,7 @@
 
 #include <map>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -131,6 +132,31 @@ TEST(Server, drain_answers_what_was_accepted_and_refuses_what_comes_later) {
   EXPECT_EQ(report.still_running, 0U);
   EXPECT_EQ(report.statistics.completed, 1U);
   EXPECT_EQ(report.statistics.refused, 1U);
+}
+
+TEST(Server, its_stats_balance_and_count_the_request_that_asks) {
+  RunningServer server;
+  Peer peer = Peer::tcp(server.tcp());
+  peer.send(request_frame(1, "echo", "one") + request_frame(2, "fail", "two") +
+            request_frame(3, "no_such_job", "three"));
+  for (int i = 0; i < 3; ++i) static_cast<void>(peer.receive_frame());
+  peer.send(request_frame(4, "stats", ""));
+  const Frame reply = peer.receive_frame();
+  EXPECT_EQ(reply.header.status, Status::ok);
+  std::map<std::string, std::uint64_t> counts;
+  std::istringstream lines(reply.payload);
+  std::string name;
+  for (std::uint64_t count = 0; lines >> name >> count;) counts[name] = count;
+  EXPECT_EQ(counts["received"], 4U);
+  EXPECT_EQ(counts["completed"], 1U);
+  EXPECT_EQ(counts["failed"], 1U);
+  EXPECT_EQ(counts["refused"], 1U);
+  // All others have their outcome, and this one has it by the time its answer is here.
+  EXPECT_EQ(counts["received"] - 1, counts["completed"] + counts["failed"] + counts["expired"] +
+                                        counts["cancelled"] + counts["refused"]);
+  EXPECT_EQ(counts["connections_open"], 1U);
+  EXPECT_EQ(counts.size(), 14U);
+  EXPECT_EQ(server->statistics().completed, 2U);
 }
 
 TEST(Server, drain_may_be_called_before_run_and_often) {

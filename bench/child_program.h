@@ -1,0 +1,85 @@
+// A server that the bench starts for a comparison, measures from outside, and ends. Used by one
+// thread, which must live as long as the object does: when that thread ends, whatever the reason,
+// the kernel kills the child.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/address.h"
+
+namespace evpool::bench {
+
+class ChildProgram {
+ public:
+  struct Options {
+    // The program and its arguments; looked for in $PATH when it is a mere name.
+    std::vector<std::string> arguments;
+    // It is ready when a line of its standard output contains this.
+    std::string ready_line = "ready";
+    bool wait_for_ready = true;
+    bool quiet = true;  // keeps its standard error, to explain a failure; else it is our own
+    std::chrono::milliseconds start_timeout{10'000};
+  };
+
+  // Throws std::runtime_error, with what the child said, when it can't be started, ends at once, or
+  // is not ready in time; then nothing is left behind.
+  explicit ChildProgram(const Options& options);
+  ~ChildProgram();  // as stop()
+  ChildProgram(const ChildProgram&) = delete;
+  ChildProgram& operator=(const ChildProgram&) = delete;
+
+  // From the first line "listening TRANSPORT HOST:PORT" of its standard output so far.
+  [[nodiscard]] std::optional<Address> listening(std::string_view transport) const;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  // Of all its threads since it began, also those that have ended. Throws std::runtime_error when
+  // running() or stop() has seen its end.
+  [[nodiscard]] double cpu_seconds() const;
+  // Voluntary and not, of the threads that it has now. Throws like cpu_seconds().
+  [[nodiscard]] std::uint64_t context_switches() const;
+
+  [[nodiscard]] bool running();
+  // Asks it to end; kills it when it has not within five seconds. Returns when it is gone.
+  void stop();
+
+ private:
+  class Descriptor {
+   public:
+    explicit Descriptor(int value) : value_(value) {}
+    ~Descriptor();
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    [[nodiscard]] int get() const { return value_; }
+    void reset();
+
+   private:
+    int value_;
+  };
+
+  void start(const Options& options);
+  void wait_until_ready(const Options& options);
+  [[nodiscard]] std::string said(const Descriptor& file) const;
+  [[nodiscard]] std::string explain(std::string_view what) const;
+
+  const std::string name_;
+  // In memory, not pipes: a child that talks more than anybody reads is not held up.
+  const Descriptor output_;
+  const Descriptor errors_;
+  pid_t pid_ = -1;
+  bool gone_ = false;  // and waited for: its number may be another's by now
+};
+
+// The path of a program in this executable's own folder.
+[[nodiscard]] std::string program_beside(std::string_view name);
+
+// A port of 127.0.0.1 that was free a moment ago, for TCP and UDP alike.
+[[nodiscard]] std::uint16_t free_port();
+
+}  // namespace evpool::bench

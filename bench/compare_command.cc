@@ -1,0 +1,575 @@
+#include "bench/compare_command.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "bench/load/significance.h"
+#include "client/command_line.h"
+#include "protocol/suggestion.h"
+
+namespace evpool::bench {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+enum Exit : int { kOk = 0, kRegression = 1, kUnreadable = 2, kInvalid = 3 };
+
+constexpr std::string_view kSchema = "evpool-bench-result/1";
+constexpr double kAlpha = 0.05;
+constexpr std::size_t kMaxRuns = 1'000;
+// A result is some kilobytes, and a hundred bytes more for each interval of its series.
+constexpr std::size_t kMaxInputBytes = std::size_t{64} << 20;
+
+enum class Better : std::uint8_t { unknown, higher, lower };
+
+struct Options {
+  std::string metric = "jobs_per_second";
+  std::string file_a;
+  std::string file_b;
+  std::vector<std::string> commands;  // two, or none: the files
+  std::size_t runs = 10;              // of each command
+  bool json = false;
+  double min_effect = 0.05;         // gate's
+  Better better = Better::unknown;  // gate's, when told
+};
+
+// Why there is nothing to compare, and the exit status that says so. Ends in run_reporting().
+class Failure : public std::runtime_error {
+ public:
+  Failure(int status, const std::string& what) : std::runtime_error(what), status_(status) {}
+  [[nodiscard]] int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
+// The status is the command's.
+class CommandFailure : public Failure {
+ public:
+  using Failure::Failure;
+};
+
+// One of the two: its runs' values.
+struct Side {
+  std::string name;    // A, NEW
+  std::string source;  // a file or a command
+  std::vector<double> values;
+};
+
+// --- Metrics
+// ----------------------------------------------------------------------------------------
+
+// A dot separates names, but names have dots too (p99.9): the longest name that is there is taken
+// first. Null when there is no number at the path.
+const json* find_number(const json& object, std::string_view path) {
+  for (std::size_t end = path.size(); end != std::string_view::npos && end > 0;
+       end = path.rfind('.', end - 1)) {
+    const auto member = object.find(std::string(path.substr(0, end)));
+    if (member == object.end()) continue;
+    if (end == path.size()) {
+      if (member->is_number()) return &*member;
+    } else if (member->is_object()) {
+      if (const json* found = find_number(*member, path.substr(end + 1))) return found;
+    }
+  }
+  return nullptr;
+}
+
+void list_numbers(const json& object, const std::string& prefix, std::vector<std::string>& paths) {
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_number()) paths.push_back(prefix + name);
+    if (value.is_object()) list_numbers(value, prefix + name + '.', paths);
+  }
+}
+
+Better better_of(std::string_view metric) {
+  if (metric == "jobs_per_second") return Better::higher;
+  for (const std::string_view durations : {"latency_us.", "service_us.", "lag_us."}) {
+    if (metric.starts_with(durations)) return Better::lower;
+  }
+  if (metric.find("cpu") != std::string_view::npos) return Better::lower;
+  return Better::unknown;
+}
+
+// --- Results
+// ----------------------------------------------------------------------------------------
+
+// `where` names the run in what is thrown.
+double value_of(const json& result, const std::string& metric, const std::string& where) {
+  if (!result.is_object() || result.value("schema", json()) != kSchema ||
+      !result.value("valid", json()).is_boolean()) {
+    throw Failure(kUnreadable,
+                  fmt::format("{}: not a result of schema {} (give what 'evpool-bench run --json' "
+                              "prints)",
+                              where, kSchema));
+  }
+  if (!result["valid"].get<bool>()) {
+    std::vector<std::string> reasons;
+    for (const json& reason : result.value("invalid", json::array())) {
+      reasons.push_back(reason.is_string() ? reason.get<std::string>() : reason.dump());
+    }
+    if (reasons.empty()) reasons.emplace_back("it does not say why");
+    throw Failure(kInvalid, fmt::format("{}: the run is invalid: {} (repeat it)", where,
+                                        fmt::join(reasons, "; ")));
+  }
+  const json* number = find_number(result, metric);
+  if (number != nullptr) return number->get<double>();
+  std::vector<std::string> paths;
+  list_numbers(result, "", paths);
+  throw Failure(kUnreadable, fmt::format("--metric {}: not in {}{} (there are: {})", metric, where,
+                                         suggest(metric, paths), fmt::join(paths, ", ")));
+}
+
+// Results one after the other, or in arrays.
+std::vector<json> parse_results(const std::string& text, const std::string& where) {
+  std::vector<json> results;
+  std::istringstream stream(text);
+  try {
+    while (stream >> std::ws && stream.peek() != std::istringstream::traits_type::eof()) {
+      json value;
+      stream >> value;
+      if (value.is_array()) {
+        for (json& element : value) results.push_back(std::move(element));
+      } else {
+        results.push_back(std::move(value));
+      }
+    }
+  } catch (const json::exception& error) {
+    // The library's own number of the error stands before the sentence, in brackets.
+    std::string_view why = error.what();
+    if (const auto end = why.find("] "); end != std::string_view::npos) why.remove_prefix(end + 2);
+    throw Failure(kUnreadable, fmt::format("{}: not JSON after {} results: {} (give what "
+                                           "'evpool-bench run --json' prints)",
+                                           where, results.size(), why));
+  }
+  if (results.empty()) {
+    throw Failure(kUnreadable, fmt::format("{}: there is no result in it (give what 'evpool-bench "
+                                           "run --json' prints)",
+                                           where));
+  }
+  return results;
+}
+
+// --- Files and commands
+// -----------------------------------------------------------------------------
+
+std::string read_all(std::FILE* file, const std::string& where) {
+  std::string text;
+  std::array<char, 65'536> buffer{};
+  while (const std::size_t bytes = std::fread(buffer.data(), 1, buffer.size(), file)) {
+    text.append(buffer.data(), bytes);
+    if (text.size() > kMaxInputBytes) {
+      throw Failure(kUnreadable, fmt::format("{}: more than {} MiB (give results only)", where,
+                                             kMaxInputBytes >> 20));
+    }
+  }
+  if (std::ferror(file) != 0) {
+    throw Failure(kUnreadable, fmt::format("{}: cannot read: {} (give a file of results)", where,
+                                           std::generic_category().message(errno)));
+  }
+  return text;
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+struct CloseCommand {
+  void operator()(std::FILE* command) const { pclose(command); }
+};
+
+void read_file(const std::string& path, const std::string& metric, Side& side) {
+  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
+  if (file == nullptr) {
+    throw Failure(kUnreadable, fmt::format("{}: cannot open: {} (give a file of results)", path,
+                                           std::generic_category().message(errno)));
+  }
+  for (const json& result : parse_results(read_all(file.get(), path), path)) {
+    const std::size_t run = side.values.size() + 1;
+    side.values.push_back(value_of(result, metric, fmt::format("{}, run {}", path, run)));
+  }
+}
+
+struct CommandOutput {
+  std::string text;
+  int status = 0;  // as a shell's $?
+};
+
+// What it writes to standard error goes to ours.
+CommandOutput run_command(const std::string& command, const std::string& where) {
+  std::unique_ptr<std::FILE, CloseCommand> pipe(popen(command.c_str(), "re"));
+  if (pipe == nullptr) {
+    throw Failure(kInvalid, fmt::format("{}: cannot start /bin/sh: {} (try again)", where,
+                                        std::generic_category().message(errno)));
+  }
+  CommandOutput output;
+  output.text = read_all(pipe.get(), where);
+  const int status = pclose(pipe.release());
+  if (status == -1) {
+    throw Failure(kInvalid, fmt::format("{}: cannot learn how it ended: {} (try again)", where,
+                                        std::generic_category().message(errno)));
+  }
+  constexpr int kShellAddsToSignals = 128;
+  output.status = WIFEXITED(status) ? WEXITSTATUS(status) : kShellAddsToSignals + WTERMSIG(status);
+  return output;
+}
+
+void run_once(const std::string& metric, Side& side) {
+  const std::string where =
+      fmt::format("command {}, run {} ('{}')", side.name, side.values.size() + 1, side.source);
+  const CommandOutput output = run_command(side.source, where);
+  std::vector<json> results;
+  try {
+    results = parse_results(output.text, where);
+  } catch (const Failure&) {
+    if (output.status == 0) throw;
+    throw CommandFailure(output.status,
+                         fmt::format("{}: failed with status {} and printed no result (run "
+                                     "it by itself)",
+                                     where, output.status));
+  }
+  if (results.size() != 1) {
+    throw Failure(kUnreadable, fmt::format("{}: printed {} results (print one, it is run often "
+                                           "enough)",
+                                           where, results.size()));
+  }
+  const double value = value_of(results.front(), metric, where);
+  if (output.status != 0) {  // replies were wrong, for one
+    throw Failure(kInvalid, fmt::format("{}: printed a result but ended with status {} (run it by "
+                                        "itself)",
+                                        where, output.status));
+  }
+  side.values.push_back(value);
+}
+
+// A B, B A, A B ...: a machine that slows down meanwhile, or a cache that the other one leaves
+// warm, is then no difference between the two.
+void run_interleaved(const Options& options, Side& a, Side& b) {
+  const bool watched = isatty(STDERR_FILENO) == 1;
+  for (std::size_t pair = 0; pair < options.runs; ++pair) {
+    if (watched) fmt::print(stderr, "run {} of {} of each\n", pair + 1, options.runs);
+    Side& first = pair % 2 == 0 ? a : b;
+    Side& second = pair % 2 == 0 ? b : a;
+    run_once(options.metric, first);
+    run_once(options.metric, second);
+  }
+}
+
+void collect(const Options& options, Side& a, Side& b) {
+  if (!options.commands.empty()) {
+    a.source = options.commands[0];
+    b.source = options.commands[1];
+    return run_interleaved(options, a, b);
+  }
+  a.source = options.file_a;
+  b.source = options.file_b;
+  read_file(options.file_a, options.metric, a);
+  read_file(options.file_b, options.metric, b);
+}
+
+// --- Words
+// ------------------------------------------------------------------------------------------
+
+bool enough_runs(std::size_t runs_a, std::size_t runs_b) {
+  return least_p_value(runs_a, runs_b) < kAlpha;
+}
+
+std::string too_few_runs(std::size_t runs_a, std::size_t runs_b) {
+  std::size_t enough = 1;
+  while (!enough_runs(enough, enough)) ++enough;
+  return fmt::format(
+      "too few runs for any difference to be seen: with {} and {}, p is at least {:.2g} (make {} "
+      "of each, or better 10)",
+      runs_a, runs_b, least_p_value(runs_a, runs_b), enough);
+}
+
+std::string format_value(double value) {
+  return std::abs(value) >= 1'000 ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
+}
+
+// "B is 1.23 times A (95 % 1.18 to 1.29), p = 0.0002"
+std::string describe(const Comparison& comparison, const Side& a, const Side& b) {
+  std::string p = ", p < 0.0001";
+  if (comparison.p_value >= 0.0001) p = fmt::format(", p = {:.2g}", comparison.p_value);
+  if (!std::isfinite(comparison.ratio)) {
+    return fmt::format("{} is {} where {} is 0{}", b.name, format_value(comparison.median_b),
+                       a.name, p);
+  }
+  // An interval that excludes 1 must not look as if it did not.
+  const Interval& interval = comparison.ratio_interval;
+  const double nearest = std::min(std::abs(interval.low - 1), std::abs(interval.high - 1));
+  int decimals = 2;
+  while (decimals < 6 && !interval.contains(1) && nearest < std::pow(10, -decimals)) ++decimals;
+  return fmt::format("{} is {:.{}f} times {} (95 % {:.{}f} to {:.{}f}){}", b.name, comparison.ratio,
+                     decimals, a.name, interval.low, decimals, interval.high, decimals, p);
+}
+
+const char* to_string(Better better) {
+  switch (better) {
+    case Better::higher:
+      return "higher";
+    case Better::lower:
+      return "lower";
+    case Better::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+const char* to_string(Comparison::Verdict verdict) {
+  switch (verdict) {
+    case Comparison::a_higher:
+      return "a_higher";
+    case Comparison::b_higher:
+      return "b_higher";
+    case Comparison::no_difference:
+      break;
+  }
+  return "no_difference";
+}
+
+void print_medians(const Options& options, Better better, const Comparison& comparison,
+                   const Side& a, const Side& b) {
+  fmt::print("{}{}\n", options.metric,
+             better == Better::unknown ? "" : fmt::format(", {} is better", to_string(better)));
+  const std::size_t width = std::max(a.name.size(), b.name.size());
+  const auto print_side = [width](const Side& side, double middle, const Interval& interval) {
+    fmt::print("  {:<{}}  median {} (95 % {} to {}) of {} runs: {}\n", side.name, width,
+               format_value(middle), format_value(interval.low), format_value(interval.high),
+               side.values.size(), side.source);
+  };
+  print_side(a, comparison.median_a, comparison.interval_a);
+  print_side(b, comparison.median_b, comparison.interval_b);
+}
+
+ordered_json to_json(const char* command, const Options& options, Better better,
+                     const Comparison& comparison, const Side& a, const Side& b) {
+  // What is infinite becomes null: JSON has no other word for it.
+  const auto pair_of = [](const Interval& interval) {
+    return ordered_json::array({interval.low, interval.high});
+  };
+  const auto side_of = [&](const Side& side, double middle, const Interval& interval) {
+    return ordered_json{{"source", side.source},
+                        {"runs", side.values.size()},
+                        {"median", middle},
+                        {"interval", pair_of(interval)},
+                        {"values", side.values}};
+  };
+  return {{"schema", "evpool-bench-comparison/1"},
+          {"command", command},
+          {"metric", options.metric},
+          {"better", to_string(better)},
+          {"verdict", to_string(comparison.verdict)},
+          {"ratio", comparison.ratio},
+          {"ratio_interval", pair_of(comparison.ratio_interval)},
+          {"p_value", comparison.p_value},
+          {"alpha", kAlpha},
+          {"enough_runs", enough_runs(a.values.size(), b.values.size())},
+          {"a", side_of(a, comparison.median_a, comparison.interval_a)},
+          {"b", side_of(b, comparison.median_b, comparison.interval_b)}};
+}
+
+void print_json(const ordered_json& object) {
+  // A path or a command need not be UTF-8.
+  fmt::print("{}\n", object.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+}
+
+// --- The commands
+// -----------------------------------------------------------------------------------
+
+int compare(const Options& options) {
+  Side a{"A", {}, {}};
+  Side b{"B", {}, {}};
+  collect(options, a, b);
+  const Comparison comparison = compare_samples(a.values, b.values, kAlpha);
+  const Better better = better_of(options.metric);
+  if (options.json) {
+    print_json(to_json("compare", options, better, comparison, a, b));
+    return kOk;
+  }
+  const bool seen = comparison.verdict != Comparison::no_difference;
+  fmt::print("{}{}\n", seen ? "" : "no difference seen: ", describe(comparison, a, b));
+  print_medians(options, better, comparison, a, b);
+  if (!enough_runs(a.values.size(), b.values.size())) {
+    fmt::print("{}\n", too_few_runs(a.values.size(), b.values.size()));
+  }
+  return kOk;
+}
+
+// By which part of BASE a NEW of so many times BASE is worse.
+double worse_by(double ratio, Better better) {
+  return better == Better::higher ? 1 - ratio : ratio - 1;
+}
+
+void require_enough_runs(std::size_t runs_base, std::size_t runs_new) {
+  if (enough_runs(runs_base, runs_new)) return;
+  throw Failure(kInvalid, fmt::format("gate: {}", too_few_runs(runs_base, runs_new)));
+}
+
+int gate(const Options& options) {
+  // Before the time for the runs is spent.
+  if (!options.commands.empty()) require_enough_runs(options.runs, options.runs);
+  Side base{"BASE", {}, {}};
+  Side next{"NEW", {}, {}};
+  try {
+    collect(options, base, next);
+  } catch (const CommandFailure& failure) {  // whose status may look like a regression
+    throw Failure(kInvalid, failure.what());
+  }
+  require_enough_runs(base.values.size(), next.values.size());
+
+  const Comparison comparison = compare_samples(base.values, next.values, kAlpha);
+  const Better better = options.better;
+  const bool seen_worse = comparison.verdict ==
+                          (better == Better::higher ? Comparison::a_higher : Comparison::b_higher);
+  const bool regression = seen_worse && worse_by(comparison.ratio, better) > options.min_effect;
+  const int status = regression ? kRegression : kOk;
+  if (options.json) {
+    ordered_json object = to_json("gate", options, better, comparison, base, next);
+    object["min_effect"] = options.min_effect;
+    object["outcome"] = regression ? "regression" : "pass";
+    print_json(object);
+    return status;
+  }
+  const double allowed_percent = 100 * options.min_effect;
+  fmt::print("{} {:.4g} %: {}\n", regression ? "regression of more than" : "pass, no regression of",
+             allowed_percent, describe(comparison, base, next));
+  print_medians(options, better, comparison, base, next);
+  const Interval& interval = comparison.ratio_interval;
+  const double at_worst = worse_by(better == Better::higher ? interval.low : interval.high, better);
+  if (!regression && at_worst > options.min_effect) {
+    fmt::print("one of {:.2g} % is not excluded: more runs would tell\n", 100 * at_worst);
+  }
+  return status;
+}
+
+int run_reporting(const std::function<int()>& work) {
+  try {
+    return work();
+  } catch (const Failure& failure) {
+    fmt::print(stderr, "evpool-bench: {}\n", failure.what());
+    return failure.status();
+  }
+}
+
+// --- The command line
+// -------------------------------------------------------------------------------
+
+void add_common_options(CLI::App& command, Options& options, const std::string& name_a,
+                        const std::string& name_b) {
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  command.add_option(name_a + ".json", options.file_a, "Results of " + name_a + ", one or more")
+      ->type_name("FILE");
+  command.add_option(name_b + ".json", options.file_b, "Results of " + name_b)->type_name("FILE");
+  CLI::Option* const commands =
+      command
+          .add_option(
+              "--ab", options.commands,
+              fmt::format("Instead of files: run these two through /bin/sh in turn ({0} {1} "
+                          "{1} {0} ...); each prints one result",
+                          name_a, name_b))
+          ->expected(2)
+          ->type_name("COMMAND COMMAND");
+  command.add_option("--runs", options.runs, "Runs of each command of --ab")
+      ->check(CLI::Range(std::size_t{1}, kMaxRuns))
+      ->capture_default_str()
+      ->needs(commands);
+  command
+      .add_option("--metric", options.metric,
+                  "A number in the results: latency_us.p99.9, generator.cpu_us_per_job")
+      ->type_name("PATH")
+      ->capture_default_str();
+  command.add_flag("--json", options.json, "Print one JSON object");
+}
+
+void require_two_sides(const Options& options, const std::string& name_a,
+                       const std::string& name_b) {
+  const bool has_files = !options.file_a.empty() || !options.file_b.empty();
+  const bool has_both = !options.file_a.empty() && !options.file_b.empty();
+  if (options.commands.empty() ? has_both : !has_files) return;
+  throw CLI::ValidationError(fmt::format(
+      "give two files, {}.json and {}.json, or two commands with --ab", name_a, name_b));
+}
+
+// "5%" as 0.05.
+double parse_percentage(const std::string& text) {
+  constexpr double kLargestPercent = 1'000;
+  double percent = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, percent);
+  const bool is_percentage = error == std::errc() && end - stop == 1 && *stop == '%';
+  if (!is_percentage || !(percent >= 0 && percent <= kLargestPercent)) {
+    throw std::invalid_argument(fmt::format("'{}' is not a percentage such as 5%", text));
+  }
+  return percent / 100;
+}
+
+}  // namespace
+
+// Whoever calls `chosen` may do so after the App is gone: the options belong to both.
+
+void add_compare_command(CLI::App& app, std::function<int()>& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App& command =
+      *app.add_subcommand("compare", "Is there a difference between the results of A and of B?");
+  add_common_options(command, *options, "A", "B");
+  command.footer(
+      "Exit status: 0 compared; 2 usage, or a file or metric that is not there; 3 a run is "
+      "invalid;\nthat of a command of --ab that failed.");
+  command.callback([options, &chosen] {
+    require_two_sides(*options, "A", "B");
+    chosen = [options] { return run_reporting([&] { return compare(*options); }); };
+  });
+}
+
+void add_gate_command(CLI::App& app, std::function<int()>& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App& command = *app.add_subcommand("gate", "Is NEW worse than BASE?");
+  add_common_options(command, *options, "BASE", "NEW");
+  add_parsed_option(
+      command, "--min-effect",
+      [options](const std::string& text) { options->min_effect = parse_percentage(text); },
+      "A change for the worse of at most this passes")
+      ->type_name("PERCENT")
+      ->default_str("5%");
+  add_parsed_option(
+      command, "--better",
+      [options](const std::string& text) {
+        if (text != "higher" && text != "lower") throw std::invalid_argument("say higher or lower");
+        options->better = text == "higher" ? Better::higher : Better::lower;
+      },
+      "Which way the metric is better; known of jobs_per_second, durations and CPU time")
+      ->type_name("higher|lower");
+  command.footer(
+      "Exit status: 0 pass; 1 a regression, both significant and larger than --min-effect;\n2 "
+      "usage, or a file or metric that is not there; 3 a run is invalid, or too few to tell.");
+  command.callback([options, &chosen] {
+    require_two_sides(*options, "BASE", "NEW");
+    if (options->better == Better::unknown) options->better = better_of(options->metric);
+    if (options->better == Better::unknown) {
+      throw CLI::ValidationError("say with --better whether " + options->metric +
+                                 " is better higher or lower");
+    }
+    chosen = [options] { return run_reporting([&] { return gate(*options); }); };
+  });
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,171 @@
+#include "bench/knee_command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/load/knee_search.h"
+#include "bench/load/slo.h"
+#include "bench/load_flags.h"
+#include "bench/load_session.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
+#include "client/command_line.h"
+
+namespace evpool::bench {
+namespace {
+
+struct KneeOptions {
+  LoadOptions load;
+  KneeSearch search;
+  std::string slo = "p99<2ms,loss<0.01%";
+  bool json = false;
+  bool quiet = false;
+};
+
+struct Interrupted : std::runtime_error {
+  Interrupted() : std::runtime_error("interrupted: the knee was not found") {}
+};
+
+class KneeRun {
+ public:
+  explicit KneeRun(const KneeOptions& options)
+      : options_(options), slo_(options.slo), session_(!options.quiet) {}
+
+  // Where a closed loop ends up is near what the server can do at most, and so a good place to
+  // begin.
+  double capacity() {
+    LoadOptions closed = options_.load;
+    closed.rate.reset();
+    closed.count.reset();
+    closed.in_flight = 8;
+    closed.duration = std::chrono::seconds(1);
+    return session_.run(closed).jobs_per_second();
+  }
+
+  bool holds(double rate) {
+    const LoadResult result = run_at(rate);
+    const auto broken = result.invalid.empty() ? slo_.broken_by(result)
+                                               : std::optional("INVALID: " + join_reasons(result));
+    if (!options_.json) {
+      fmt::print("{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
+      std::fflush(stdout);
+    }
+    return !broken;
+  }
+
+  LoadResult run_at(double rate) {
+    LoadOptions at_rate = options_.load;
+    at_rate.rate = rate;
+    LoadResult result = session_.run(at_rate);
+    if (session_.interrupted()) throw Interrupted();
+    return result;
+  }
+
+ private:
+  const KneeOptions& options_;
+  const Slo slo_;
+  LoadSession session_;
+};
+
+constexpr double kShares[] = {0.1, 0.5, 0.9};
+
+std::string latency_line(const LatencyHistogram& latency) {
+  std::string line = "us:";
+  for (const double percent : {50.0, 90.0, 99.0, 99.9}) {
+    line += fmt::format("  p{:g} {:.1f}", percent,
+                        static_cast<double>(latency.percentile_ns(percent)) / 1000);
+  }
+  return line + fmt::format("  max {:.1f}", static_cast<double>(latency.max_ns()) / 1000);
+}
+
+void print_text(const KneeOptions& options, const Knee& knee,
+                const std::vector<LoadResult>& results) {
+  if (knee.confirmed) {
+    fmt::print("knee: {:.0f} jobs/s hold {}, confirmed by {} of {} runs at least; {} runs in all\n",
+               knee.rate, options.slo, options.search.repeats / 2 + 1, options.search.repeats,
+               knee.trials);
+  } else {
+    fmt::print("no knee: no rate was found that holds {} ({} runs)\n", options.slo, knee.trials);
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    fmt::print("at {:.0f} % of it, {:.0f}/s: {}\n", kShares[i] * 100,
+               results[i].options.rate.value_or(0), latency_line(results[i].latency));
+  }
+}
+
+int search(KneeOptions options, const CommandLine& line) {
+  raise_descriptor_limit();
+  KneeRun run(options);
+  if (options.search.first_rate <= 0) options.search.first_rate = run.capacity() / 2;
+  if (!(options.search.first_rate > 0)) {
+    throw std::runtime_error("no reply was ok, so there is no rate to begin with");
+  }
+  const Knee knee = find_knee(options.search, [&run](double rate) { return run.holds(rate); });
+  std::vector<LoadResult> results;
+  if (knee.confirmed) {
+    for (const double share : kShares) results.push_back(run.run_at(knee.rate * share));
+  }
+  if (options.json) {
+    const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+    nlohmann::ordered_json at = nlohmann::ordered_json::array();
+    for (const LoadResult& result : results) at.push_back(result_to_json(result, provenance));
+    const nlohmann::ordered_json object = {{"schema", "evpool-bench-knee/1"},
+                                           {"slo", options.slo},
+                                           {"confirmed", knee.confirmed},
+                                           {"jobs_per_second", knee.rate},
+                                           {"runs", knee.trials},
+                                           {"shares", kShares},
+                                           {"results", at}};
+    fmt::print("{}\n", object.dump(2));
+  } else {
+    print_text(options, knee, results);
+  }
+  return knee.confirmed ? kOk : kInvalid;
+}
+
+}  // namespace
+
+void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+  CLI::App& command = *app.add_subcommand(
+      "knee", "The highest rate that holds a service level, and the latency below it");
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  const auto options = std::make_shared<KneeOptions>();
+  options->load.duration = std::chrono::seconds(2);
+  options->search.first_rate = 0;
+  const auto flags = std::make_shared<LoadFlags>(command, options->load);
+  flags->add_length();
+  command.add_option("--slo", options->slo, "Bounds: pNN<TIME, max<TIME, mean<TIME, loss<SHARE")
+      ->type_name("BOUNDS")
+      ->capture_default_str();
+  command.add_option("--from", options->search.first_rate,
+                     "The rate to begin with; half of what a closed loop reaches if unset")
+      ->check(above_zero());
+  add_parsed_option(
+      command, "--precision",
+      [options](const std::string& text) {
+        options->search.precision = parse_share(text);
+        if (options->search.precision < 0.001) throw std::invalid_argument("at least 0.1%");
+      },
+      "How close to come")
+      ->type_name("SHARE")
+      ->default_str("5%");
+  command.add_option("--repeats", options->search.repeats,
+                     "Runs at the rate found, most of which must hold")
+      ->check(CLI::Range(1, 101))
+      ->capture_default_str();
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.add_flag("--quiet", options->quiet, "No live display");
+  command.callback([options, flags, line, &chosen] {
+    options->load.rate = 1;  // for the flags' defaults: it is an open loop
+    flags->finish();
+    chosen = [options, line] { return search(*options, line); };
+  });
+}
+
+}  // namespace evpool::bench

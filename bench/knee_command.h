@@ -1,0 +1,13 @@
+// evpool-bench knee: the highest rate at which a server still keeps its promise.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "bench/run_command.h"
+
+namespace evpool::bench {
+
+void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen);
+
+}  // namespace evpool::bench

@@ -1,0 +1,57 @@
+#include "bench/load/arrivals.h"
+
+#include <cmath>
+
+namespace evpool::bench {
+namespace {
+
+std::mt19937_64 seeded(std::uint64_t seed, std::size_t thread) {
+  constexpr std::uint64_t kStream = 1;  // apart from the workload's
+  std::seed_seq sequence{seed, seed >> 32U, std::uint64_t{thread}, kStream};
+  return std::mt19937_64(sequence);
+}
+
+// Constant arrivals of several threads interleave: each begins a fraction of a step later.
+double first_expected(const LoadOptions& options, std::size_t thread) {
+  const double step = options.arrivals == Arrivals::burst ? options.burst_requests : 1;
+  const double share = static_cast<double>(thread + 1) / static_cast<double>(options.threads);
+  return options.arrivals == Arrivals::poisson ? 0 : step * (share - 1);
+}
+
+}  // namespace
+
+ArrivalSchedule::ArrivalSchedule(const LoadOptions& options, std::size_t thread)
+    : arrivals_(options.arrivals),
+      rate_per_ns_(options.rate.value() / 1e9 / static_cast<double>(options.threads)),
+      ramp_ns_(std::chrono::duration<double, std::nano>(options.ramp).count()),
+      burst_requests_(options.burst_requests),
+      random_(seeded(options.seed, thread)),
+      expected_(first_expected(options, thread)) {}
+
+double ArrivalSchedule::next_expected() {
+  switch (arrivals_) {
+    case Arrivals::poisson:
+      return expected_ + exponential_(random_);
+    case Arrivals::constant:
+      return expected_ + 1;
+    case Arrivals::burst:
+      break;
+  }
+  if (left_in_burst_ > 0) {
+    --left_in_burst_;
+    return expected_;
+  }
+  left_in_burst_ = burst_requests_ - 1;
+  return expected_ + burst_requests_;
+}
+
+std::chrono::nanoseconds ArrivalSchedule::next() {
+  expected_ = next_expected();
+  // The rate grows linearly over the ramp, so what is expected grows with the square.
+  const double in_ramp = rate_per_ns_ * ramp_ns_ / 2;
+  const double at_ns = expected_ < in_ramp ? std::sqrt(2 * ramp_ns_ * expected_ / rate_per_ns_)
+                                           : ramp_ns_ + (expected_ - in_ramp) / rate_per_ns_;
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(at_ns));
+}
+
+}  // namespace evpool::bench

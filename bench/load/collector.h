@@ -1,0 +1,66 @@
+// Gathers what the threads of a run have counted, interval by interval, into one result and one time
+// series. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "bench/load/account.h"
+#include "bench/load/latency_histogram.h"
+#include "bench/load/load_result.h"
+
+namespace evpool::bench {
+
+// What one thread counted in one interval, of measured requests.
+struct IntervalPart {
+  std::uint64_t sent = 0;
+  std::uint64_t ok = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t wrong = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t in_flight = 0;
+  LatencyHistogram latency;
+  LatencyHistogram lag;
+};
+
+class Collector {
+ public:
+  Collector(std::size_t threads, double interval_s) : running_(threads), interval_s_(interval_s) {}
+
+  // A thread's part of interval `index`; it delivers them in order, and none is left out.
+  void deliver(std::size_t index, const IntervalPart& part);
+  // A thread's last word.
+  void finish();
+
+  // Returns when every thread has finished; calls `on_row` for each interval that all have ended.
+  // Then latency(), lag() and series() are there.
+  void wait(const std::function<void(const IntervalRow&)>& on_row);
+
+  [[nodiscard]] const LatencyHistogram& latency() const { return latency_; }
+  [[nodiscard]] const LatencyHistogram& lag() const { return lag_; }
+  [[nodiscard]] const std::vector<IntervalRow>& series() const { return series_; }
+
+ private:
+  struct Gathering {
+    IntervalPart sum;
+    std::size_t parts = 0;
+  };
+  void make_row(std::size_t index, const IntervalPart& sum);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::size_t, Gathering> gathering_;
+  std::size_t running_;
+
+  const double interval_s_;
+  LatencyHistogram latency_;
+  LatencyHistogram lag_;
+  std::vector<IntervalRow> series_;
+};
+
+}  // namespace evpool::bench

@@ -1,0 +1,149 @@
+#include "bench/load/generator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <barrier>
+#include <cmath>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "bench/load/collector.h"
+#include "bench/load/load_thread.h"
+#include "bench/load/workload.h"
+
+namespace evpool::bench {
+namespace {
+
+void refuse(bool wrong, const std::string& why) {
+  if (wrong) throw std::invalid_argument(why);
+}
+
+void check(const LoadOptions& options) {
+  refuse(options.threads < 1 || options.connections < options.threads,
+         fmt::format("{} threads need at least as many connections, not {}", options.threads,
+                     options.connections));
+  refuse(options.in_flight < 1, "at least one request must be in flight on each connection");
+  const std::size_t each = (options.connections + options.threads - 1) / options.threads;
+  refuse(options.in_flight > kMostInFlight / each,
+         fmt::format("{} x {} requests in flight on a thread are more than {}", each,
+                     options.in_flight, kMostInFlight));
+  refuse(options.rate && !(*options.rate > 0 && std::isfinite(*options.rate)),
+         "the rate must be above 0");
+  refuse(options.burst_requests < 1, "a burst has at least one request");
+  refuse(options.interval.count() < 1, "an interval lasts at least 1ms");
+  const Impairment& impairment = options.impairment;
+  for (const double chance : {impairment.drop, impairment.duplicate, impairment.reorder}) {
+    refuse(!(chance >= 0 && chance <= 1), "a probability is 0% to 100%");
+  }
+  refuse(impairment.any() && options.transport == Transport::tcp,
+         "only datagrams can be dropped, doubled or reordered (use udp)");
+  refuse(options.reconnect_every > 0 && options.transport == Transport::udp,
+         "UDP sockets have no connection to make anew");
+}
+
+// Why this result must not be believed.
+std::vector<std::string> find_faults(const LoadResult& result) {
+  constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
+  std::vector<std::string> faults;
+  const Account& account = result.account;
+  if (!account.balances()) faults.emplace_back("the account does not balance: a defect");
+  if (account.ok == 0) faults.emplace_back("no reply was ok, so nothing has been measured");
+  if (account.skipped > 0) {
+    faults.push_back(fmt::format(
+        "{} of {} requests were due and never sent, because no connection had a place in flight "
+        "free (the server is slower than this rate, or more in flight or connections are needed)",
+        account.skipped, account.scheduled));
+  }
+  const std::uint64_t lag_ns = result.lag.percentile_ns(99);
+  if (lag_ns > kNoticeableLag_ns && lag_ns > result.latency.percentile_ns(99) / 2) {
+    faults.push_back(fmt::format(
+        "the generator could not keep its schedule: it sent 1 % of the requests {:.1f} ms or more "
+        "after they were due (use a lower rate, more threads, or another machine)",
+        static_cast<double>(lag_ns) / 1e6));
+  }
+  return faults;
+}
+
+void add(LoadResult& result, const ThreadResult& thread) {
+  result.account.add(thread.account);
+  result.service.merge(thread.service);
+  result.held_back += thread.held_back;
+  result.seconds = std::max(result.seconds, thread.last_reply_s);
+  result.cpu_seconds += thread.cpu_seconds;
+  result.send_calls += thread.send_calls;
+  result.receive_calls += thread.receive_calls;
+  result.offload_used |= thread.offload_used;
+}
+
+}  // namespace
+
+LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunControl& control) {
+  check(options);
+  const Workload workload(options);
+  const double interval_s = std::chrono::duration<double>(options.interval).count();
+  Collector collector(options.threads, interval_s);
+  LoadRun run{.options = options,
+              .dialect = dialect,
+              .workload = workload,
+              .collector = collector,
+              .stop_requests = control.stop_requests};
+
+  LoadResult result;
+  result.options = options;
+  std::exception_ptr failure;
+  std::mutex mutex;  // guards the two above
+  std::barrier connected(static_cast<std::ptrdiff_t>(options.threads),
+                         [&run]() noexcept { run.begin = std::chrono::steady_clock::now(); });
+  const auto work = [&](std::size_t number) {
+    const auto guarded = [&](const auto& step) {
+      try {
+        step();
+      } catch (...) {
+        run.failed.store(true);
+        const std::lock_guard lock(mutex);
+        if (failure == nullptr) failure = std::current_exception();
+      }
+    };
+    std::unique_ptr<LoadThread> thread;
+    guarded([&] {
+      thread = std::make_unique<LoadThread>(run, number);
+      thread->connect();
+    });
+    connected.arrive_and_wait();
+    guarded([&] {
+      if (run.failed.load()) return;
+      const ThreadResult found = thread->work();
+      const std::lock_guard lock(mutex);
+      add(result, found);
+    });
+    collector.finish();
+  };
+
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < options.threads; ++i) threads.emplace_back(work, i);
+  const double total_s = std::chrono::duration<double>(options.duration).count();
+  collector.wait([&](const IntervalRow& row) {
+    if (!control.on_interval) return;
+    control.on_interval(
+        {.interval = row, .left_s = std::max(0.0, total_s - row.begin_s - row.length_s)});
+  });
+  for (std::thread& thread : threads) thread.join();
+  if (failure != nullptr) std::rethrow_exception(failure);
+
+  result.latency = collector.latency();
+  result.lag = collector.lag();
+  if (!options.rate) result.service = result.latency;
+  result.series = collector.series();
+  if (!result.series.empty()) {  // the last one was cut short by the end
+    IntervalRow& last = result.series.back();
+    last.length_s = std::clamp(result.seconds - last.begin_s, 1e-9, interval_s);
+  }
+  result.interrupted = control.stop_requests.load() > 0;
+  result.invalid = find_faults(result);
+  return result;
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,176 @@
+// One thread of the load generator: its share of the connections and of the rate, on one epoll
+// descriptor. Everything here belongs to that thread; what it counts goes to a Collector.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/load/account.h"
+#include "bench/load/arrivals.h"
+#include "bench/load/collector.h"
+#include "bench/load/datagrams.h"
+#include "bench/load/dialect.h"
+#include "bench/load/fate_table.h"
+#include "bench/load/latency_histogram.h"
+#include "bench/load/load_options.h"
+#include "bench/load/workload.h"
+#include "client/transport.h"
+
+namespace evpool::bench {
+
+// A request is known by its sequence number and, in the lower bits, its place among those in flight.
+inline constexpr unsigned kSlotBits = 24;
+inline constexpr std::size_t kMostInFlight = std::size_t{1} << kSlotBits;
+
+// What the threads of a run have in common. Constant while they run, but for the atomics.
+struct LoadRun {
+  const LoadOptions& options;
+  const Dialect& dialect;
+  const Workload& workload;
+  Collector& collector;
+  const std::atomic<int>& stop_requests;  // 1: stop sending; 2: stop waiting, too
+  std::atomic<bool> failed{false};        // a thread has thrown: the others end at once
+  std::chrono::steady_clock::time_point begin{};
+};
+
+// What a thread found that is no part of an interval.
+struct ThreadResult {
+  Account account;
+  LatencyHistogram service;
+  std::uint64_t held_back = 0;
+  std::uint64_t answered = 0;  // of the warm-up, too
+  double last_reply_s = 0;     // of the measured, since the end of the warm-up
+  double cpu_seconds = 0;
+  std::uint64_t send_calls = 0;
+  std::uint64_t receive_calls = 0;
+  bool offload_used = false;
+  bool refused = false;  // the kernel told that nobody listens
+};
+
+class LoadThread {
+ public:
+  LoadThread(LoadRun& run, std::size_t thread);
+  ~LoadThread();
+  LoadThread(const LoadThread&) = delete;
+  LoadThread& operator=(const LoadThread&) = delete;
+
+  // Before the run begins. Throws ConnectError or std::runtime_error.
+  void connect();
+  // From run.begin to the end. Throws std::runtime_error when the server speaks nonsense.
+  ThreadResult work();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // A request that has not been answered.
+  struct Slot {
+    std::uint64_t number = 0;  // its sequence number, and then its place in slots_
+    Clock::time_point due;
+    Clock::time_point sent;
+    std::uint32_t connection = 0;
+    Workload::Kind kind;
+    bool busy = false;
+  };
+  struct Connection {
+    std::unique_ptr<ClientSocket> socket;
+    std::unique_ptr<ReplyReader> reader;
+    std::deque<std::uint64_t> order;  // numbers of the unanswered, for dialects without ids in replies
+    std::size_t in_flight = 0;
+    std::uint64_t requests = 0;  // since it was connected
+    std::string unsent;          // TCP
+    std::size_t sent_bytes = 0;  // of unsent
+    DatagramQueue datagrams;     // UDP
+    std::string held;            // a datagram that is to be overtaken
+    Clock::time_point held_since;
+    std::uint32_t kernel_drops = 0;
+    bool dirty = false;           // has something to be flushed
+    bool wants_writable = false;  // the kernel took not all
+    bool broken = false;          // to be lost once nobody is using it
+    bool waits_in_line = false;   // is in available_
+  };
+
+  void open(std::uint32_t index);
+  void reopen(std::uint32_t index);
+  void lose(std::uint32_t index);
+  [[nodiscard]] bool is_usable(const Connection& connection) const;
+  void offer(std::uint32_t index);
+
+  void send_due();
+  void fill(std::uint32_t index);
+  void send(std::uint32_t index, Clock::time_point due);
+  void add_datagram(Connection& connection, std::string_view datagram, bool measured);
+  void release_held();
+  void mark(std::uint32_t index);
+  void flush_dirty();
+  void flush(std::uint32_t index);
+  void flush_stream(std::uint32_t index);
+  void flush_datagrams(std::uint32_t index);
+  void watch(std::uint32_t index, bool writable);
+
+  void poll();
+  void receive_stream(std::uint32_t index);
+  void receive_datagrams(std::uint32_t index);
+  void take_reply(std::uint32_t index, const IncomingReply& reply);
+  void take_stray(std::uint64_t number);
+  void count(const Slot& slot, const IncomingReply& reply);
+  void release(Slot& slot);
+  void expire();
+
+  void end_intervals();
+  [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
+  [[nodiscard]] Clock::time_point next_event() const;
+  void obey_stop_requests();
+  void settle();
+
+  [[nodiscard]] bool is_measured(const Slot& slot) const { return slot.due >= warm_until_; }
+  [[nodiscard]] bool is_udp() const { return options_.transport == Transport::udp; }
+
+  LoadRun& run_;
+  const LoadOptions& options_;
+  const std::size_t thread_;
+  int epoll_ = -1;
+  bool offload_;
+
+  std::vector<Connection> connections_;
+  std::vector<std::uint32_t> dirty_;
+  std::deque<std::uint32_t> available_;  // connections with a place in flight, in turn
+  std::size_t usable_ = 0;               // connections that are not lost
+  std::uint32_t started_ = 0;            // connections that a closed loop's ramp has begun with
+
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::deque<std::uint64_t> by_age_;  // numbers in the order of sending
+  std::size_t in_flight_ = 0;
+  std::uint64_t next_sequence_ = 0;
+  FateTable fates_;
+
+  Random random_;
+  std::optional<ArrivalSchedule> arrivals_;
+  Clock::time_point next_due_;
+  Clock::time_point no_place_until_;  // what was due before it waited for a place in flight
+  bool no_place_ = false;
+  std::uint64_t measured_left_;  // of options.count
+
+  Clock::time_point now_;
+  Clock::time_point ramp_until_;
+  Clock::time_point warm_until_;
+  Clock::time_point send_until_;
+  Clock::time_point interval_until_;
+  std::size_t interval_index_ = 0;
+  std::unique_ptr<IntervalPart> part_ = std::make_unique<IntervalPart>();
+
+  std::string request_;               // UDP: the datagram being made
+  std::unique_ptr<char[]> buffer_;    // TCP: to receive into
+  std::unique_ptr<DatagramReceiver> receiver_;
+  ThreadResult result_;
+};
+
+}  // namespace evpool::bench

@@ -1,0 +1,23 @@
+// What a result must be read with: how it was asked for, what was measured, and on which machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace evpool::bench {
+
+// Names and values in the order in which they are to be shown. No value is empty: what could not be
+// read is not there.
+struct Provenance {
+  std::vector<std::pair<std::string, std::string>> facts;
+};
+
+// Reads /proc and /sys; never fails.
+[[nodiscard]] Provenance collect_provenance(int argc, char** argv, std::uint64_t seed);
+
+// The arguments as a line that a POSIX shell splits into them again.
+[[nodiscard]] std::string shell_quoted(int argc, const char* const* argv);
+
+}  // namespace evpool::bench

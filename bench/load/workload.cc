@@ -1,0 +1,121 @@
+#include "bench/load/workload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace evpool::bench {
+namespace {
+
+constexpr std::size_t kLetters = 26;
+
+std::string to_upper(std::string text) {
+  for (char& c : text) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return text;
+}
+
+void check(const MixEntry& entry, const LoadOptions& options) {
+  if (entry.job.empty() || entry.job.size() > kMaxJobNameBytes) {
+    throw std::invalid_argument(
+        fmt::format("a job's name has 1 to {} bytes, not {}", kMaxJobNameBytes, entry.job.size()));
+  }
+  if (!(entry.weight > 0) || !std::isfinite(entry.weight)) {
+    throw std::invalid_argument(fmt::format("the weight of {} must be above 0", entry.job));
+  }
+  const SizeDistribution& size = entry.size;
+  if (size.least > size.most) {
+    throw std::invalid_argument(
+        fmt::format("sizes from {} to {}: the first is the larger", size.least, size.most));
+  }
+  const std::size_t most = entry.payload ? entry.payload->size() : size.most;
+  const std::size_t room = kMaxDatagramBytes - kFrameHeaderBytes - entry.job.size();
+  if (options.transport == Transport::udp && most > room) {
+    throw std::invalid_argument(fmt::format(
+        "{} bytes do not fit a datagram, which has room for {} (use tcp)", most, room));
+  }
+}
+
+std::uint32_t pick_size(const SizeDistribution& size, Random& random) {
+  switch (size.kind) {
+    case SizeDistribution::Kind::fixed:
+      return size.least;
+    case SizeDistribution::Kind::uniform:
+      return std::uniform_int_distribution<std::uint32_t>(size.least, size.most)(random);
+    case SizeDistribution::Kind::lognormal:
+      break;
+  }
+  std::lognormal_distribution<double> distribution(std::log(size.median), size.sigma);
+  return static_cast<std::uint32_t>(
+      std::min(distribution(random), static_cast<double>(size.most)));
+}
+
+}  // namespace
+
+Random random_for(std::uint64_t seed, std::size_t thread) {
+  std::seed_seq sequence{seed, seed >> 32U, std::uint64_t{thread}};
+  return Random(sequence);
+}
+
+Workload::Workload(const LoadOptions& options) {
+  if (options.mix.empty()) throw std::invalid_argument("there is no job to send");
+  double weight = 0;
+  std::size_t largest = 0;
+  for (const MixEntry& entry : options.mix) {
+    check(entry, options);
+    weight += entry.weight;
+    Entry& added = entries_.emplace_back();
+    added.job = entry.job;
+    added.weight_until = weight;
+    added.size = entry.size;
+    added.has_payload = entry.payload.has_value();
+    added.payload = entry.payload.value_or("");
+    added.upper_payload = to_upper(added.payload);
+    if (options.verify && entry.job == "echo") added.check = Check::same;
+    if (options.verify && entry.job == "upper") added.check = Check::upper;
+    if (!added.has_payload) largest = std::max<std::size_t>(largest, entry.size.most);
+  }
+  letters_.resize(largest + kLetters);
+  for (std::size_t i = 0; i < letters_.size(); ++i) {
+    letters_[i] = static_cast<char>('a' + i % kLetters);
+  }
+  upper_letters_ = to_upper(letters_);
+}
+
+Workload::Kind Workload::pick(Random& random) const {
+  std::uint32_t chosen = 0;
+  if (entries_.size() > 1) {
+    const double at =
+        std::uniform_real_distribution<double>(0, entries_.back().weight_until)(random);
+    while (chosen + 1 < entries_.size() && at >= entries_[chosen].weight_until) ++chosen;
+  }
+  const Entry& entry = entries_[chosen];
+  return {.entry = chosen,
+          .bytes = entry.has_payload ? static_cast<std::uint32_t>(entry.payload.size())
+                                     : pick_size(entry.size, random)};
+}
+
+std::string_view Workload::payload(Kind kind, std::uint64_t sequence) const {
+  const Entry& entry = entries_[kind.entry];
+  if (entry.has_payload) return entry.payload;
+  return std::string_view(letters_).substr(sequence % kLetters, kind.bytes);
+}
+
+bool Workload::is_right(Kind kind, std::uint64_t sequence, std::string_view reply) const {
+  const Entry& entry = entries_[kind.entry];
+  switch (entry.check) {
+    case Check::none:
+      return true;
+    case Check::same:
+      return reply == payload(kind, sequence);
+    case Check::upper:
+      break;
+  }
+  if (entry.has_payload) return reply == entry.upper_payload;
+  return reply == std::string_view(upper_letters_).substr(sequence % kLetters, kind.bytes);
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,34 @@
+// A result for people, in lines. All functions are thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bench/load/load_result.h"
+
+namespace evpool::bench {
+
+// The verdict first, then the rate, the latencies, where every request went, and what the generator
+// itself cost. Ends with a line end.
+[[nodiscard]] std::string report_text(const LoadResult& result);
+
+// The pieces that the other reports share.
+
+// "tcp to 127.0.0.1:6666, closed loop, 50 x 16 in flight, 32 bytes of upper"
+[[nodiscard]] std::string describe_load(const LoadOptions& options);
+// "closed loop, 50 x 16 in flight"
+[[nodiscard]] std::string describe_model(const LoadOptions& options);
+// The reasons in one line, separated by "; ".
+[[nodiscard]] std::string join_reasons(const LoadResult& result);
+// The generator's own cost of a request that it sent; none when it sent none.
+[[nodiscard]] std::optional<double> cpu_us_per_job(const LoadResult& result);
+[[nodiscard]] std::optional<double> calls_per_job(const LoadResult& result);
+// What the server's kernel had no room for; none when the server did not say.
+[[nodiscard]] std::optional<std::uint64_t> drops_at_server(const LoadResult& result);
+
+[[nodiscard]] std::string_view transport_name(Transport transport);
+[[nodiscard]] std::string_view arrivals_name(Arrivals arrivals);
+
+}  // namespace evpool::bench

@@ -1,0 +1,79 @@
+#include "bench/run_command.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "bench/hdr_log.h"
+#include "bench/load_flags.h"
+#include "bench/load_session.h"
+#include "bench/output_file.h"
+#include "bench/report_csv.h"
+#include "bench/report_html.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
+#include "client/command_line.h"
+#include "protocol/duration.h"
+
+namespace evpool::bench {
+namespace {
+
+struct RunOptions {
+  LoadOptions load;
+  bool json = false;
+  bool quiet = false;
+  std::string csv_path;
+  std::string hdr_path;
+  std::string html_path;
+};
+
+int run(const RunOptions& options, const CommandLine& line) {
+  raise_descriptor_limit();
+  LoadSession session(!options.quiet);
+  const LoadResult result = session.run(options.load);
+  const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+  if (options.json) {
+    fmt::print("{}\n", result_to_json(result, provenance).dump(2));
+  } else {
+    fmt::print("{}", report_text(result));
+  }
+  write_output_file(options.csv_path, series_to_csv(result));
+  write_output_file(options.hdr_path, histogram_log(result));
+  write_output_file(options.html_path, report_html(result, provenance));
+  if (!result.invalid.empty()) return kInvalid;
+  return result.account.wrong > 0 ? kWrongReplies : kOk;
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+  CLI::App& command =
+      *app.add_subcommand("run", "One run: how much it serves (closed loop) or how long it takes "
+                                 "at a given rate (open loop)");
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  const auto options = std::make_shared<RunOptions>();
+  const auto flags = std::make_shared<LoadFlags>(command, options->load);
+  flags->add_rate();
+  flags->add_length();
+  add_parsed_option(
+      command, "--interval",
+      [options](const std::string& text) { options->load.interval = parse_duration(text); },
+      "Of the time series and the live display")
+      ->type_name("DURATION")
+      ->default_str(evpool::to_string(options->load.interval));
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.add_flag("--quiet", options->quiet, "No live display");
+  command.add_option("--csv", options->csv_path, "Write the time series there")
+      ->type_name("FILE");
+  command.add_option("--hdr", options->hdr_path, "Write a HdrHistogram log there")
+      ->type_name("FILE");
+  command.add_option("--html", options->html_path, "Write a page with plots there")
+      ->type_name("FILE");
+  command.callback([options, flags, line, &chosen] {
+    flags->finish();
+    chosen = [options, line] { return run(*options, line); };
+  });
+}
+
+}  // namespace evpool::bench

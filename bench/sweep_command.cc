@@ -1,0 +1,131 @@
+#include "bench/sweep_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/load/slo.h"
+#include "bench/load_flags.h"
+#include "bench/load_session.h"
+#include "bench/output_file.h"
+#include "bench/report_html.h"
+#include "bench/report_json.h"
+#include "client/command_line.h"
+#include "protocol/duration.h"
+
+namespace evpool::bench {
+namespace {
+
+struct SweepOptions {
+  LoadOptions load;
+  std::vector<double> rates;
+  double from = 1'000;
+  double to = 100'000;
+  std::size_t steps = 8;
+  bool json = false;
+  bool quiet = false;
+  std::string html_path;
+};
+
+// Up and down again, so that what a server keeps from its overload is seen: the same rate twice,
+// before and after.
+std::vector<double> plan(const SweepOptions& options) {
+  std::vector<double> rates = options.rates;
+  if (rates.empty()) {
+    if (options.from > options.to) throw std::invalid_argument("--from is above --to");
+    const double step = options.steps < 2
+                            ? 1
+                            : std::pow(options.to / options.from,
+                                       1 / static_cast<double>(options.steps - 1));
+    for (std::size_t i = 0; i < options.steps; ++i) {
+      rates.push_back(options.from * std::pow(step, static_cast<double>(i)));
+    }
+  }
+  std::sort(rates.begin(), rates.end());
+  const std::vector<double> up = rates;
+  rates.insert(rates.end(), up.rbegin(), up.rend());
+  return rates;
+}
+
+double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
+
+void print_row(const LoadResult& result) {
+  fmt::print("{:>12.0f} {:>12.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
+             result.options.rate.value_or(0), result.jobs_per_second(),
+             us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
+             us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()),
+             loss_of(result) * 100, us(result.lag.percentile_ns(99)),
+             result.invalid.empty() ? "" : "INVALID: " + result.invalid.front());
+  std::fflush(stdout);
+}
+
+int sweep(SweepOptions options, const CommandLine& line) {
+  const std::vector<double> rates = plan(options);
+  raise_descriptor_limit();
+  LoadSession session(!options.quiet);
+  std::vector<LoadResult> results;
+  if (!options.json) {
+    fmt::print("{:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "rate/s", "jobs/s",
+               "p50 us", "p99 us", "p99.9 us", "max us", "no answer", "lag p99 us");
+  }
+  for (const double rate : rates) {
+    options.load.rate = rate;
+    results.push_back(session.run(options.load));
+    if (!options.json) print_row(results.back());
+    if (session.interrupted()) break;
+  }
+  const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+  if (options.json) {
+    nlohmann::ordered_json all = nlohmann::ordered_json::array();
+    for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
+    fmt::print("{}\n", all.dump(2));
+  }
+  write_output_file(options.html_path, sweep_html(results, provenance));
+  // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.
+  const bool any_valid = std::any_of(results.begin(), results.end(),
+                                     [](const auto& result) { return result.invalid.empty(); });
+  return any_valid ? kOk : kInvalid;
+}
+
+}  // namespace
+
+void add_sweep_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+  CLI::App& command = *app.add_subcommand(
+      "sweep", "Throughput against latency: open loops at rising, then falling rates");
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  const auto options = std::make_shared<SweepOptions>();
+  options->load.duration = std::chrono::seconds(2);
+  const auto flags = std::make_shared<LoadFlags>(command, options->load);
+  flags->add_length();
+  auto* const rates =
+      command.add_option("--rates", options->rates, "The rates, separated by commas")
+          ->delimiter(',')
+          ->check(above_zero())
+          ->type_name("LIST");
+  for (CLI::Option* const option :
+       {command.add_option("--from", options->from, "Instead: the lowest rate"),
+        command.add_option("--to", options->to, "The highest rate")}) {
+    option->check(above_zero())->excludes(rates)->capture_default_str();
+  }
+  command.add_option("--steps", options->steps, "How many rates, evenly spaced in their logarithm")
+      ->check(CLI::Range(1, 1'000))
+      ->excludes(rates)
+      ->capture_default_str();
+  command.add_flag("--json", options->json, "Print a JSON array of results");
+  command.add_flag("--quiet", options->quiet, "No live display");
+  command.add_option("--html", options->html_path, "Write a page with plots there")
+      ->type_name("FILE");
+  command.callback([options, flags, line, &chosen] {
+    options->load.rate = 1;  // for the flags' defaults: it is an open loop
+    flags->finish();
+    chosen = [options, line] { return sweep(*options, line); };
+  });
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,13 @@
+// evpool-bench sweep: throughput against latency over a range of rates, up and down.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "bench/run_command.h"
+
+namespace evpool::bench {
+
+void add_sweep_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen);
+
+}  // namespace evpool::bench

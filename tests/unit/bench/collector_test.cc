@@ -1,0 +1,81 @@
+#include "bench/load/collector.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace evpool::bench {
+namespace {
+
+std::unique_ptr<IntervalPart> part(std::uint64_t sent, std::uint64_t latency_ns) {
+  auto made = std::make_unique<IntervalPart>();
+  made->sent = sent;
+  made->ok = 1;
+  made->in_flight = 2;
+  made->latency.record(latency_ns);
+  return made;
+}
+
+TEST(Collector, an_interval_is_the_sum_of_its_threads) {
+  Collector collector(2, 0.5);
+  collector.deliver(0, *part(10, 100));
+  collector.deliver(0, *part(5, 7));
+  collector.deliver(1, *part(1, 50));
+  collector.finish();
+  collector.deliver(1, *part(2, 60));
+  collector.finish();
+  std::vector<IntervalRow> rows;
+  collector.wait([&](const IntervalRow& row) { rows.push_back(row); });
+  ASSERT_EQ(rows.size(), 2U);
+  ASSERT_EQ(collector.series().size(), 2U);
+  EXPECT_EQ(rows[0].begin_s, 0);
+  EXPECT_EQ(rows[0].length_s, 0.5);
+  EXPECT_EQ(rows[0].sent, 15U);
+  EXPECT_EQ(rows[0].ok, 2U);
+  EXPECT_EQ(rows[0].in_flight, 4U);
+  EXPECT_EQ(rows[0].p50_ns, 7U);
+  EXPECT_EQ(rows[0].max_ns, 100U);
+  EXPECT_EQ(rows[1].begin_s, 0.5);
+  EXPECT_EQ(rows[1].sent, 3U);
+  EXPECT_EQ(rows[1].max_ns, 60U);
+  EXPECT_EQ(collector.latency().count(), 4U);
+}
+
+TEST(Collector, a_thread_that_has_ended_early_makes_no_row_of_its_own) {
+  Collector collector(2, 1);
+  collector.deliver(0, *part(1, 1));
+  collector.finish();
+  // Only one is left when the wait begins.
+  std::vector<std::uint64_t> sent;
+  std::thread waiting(
+      [&] { collector.wait([&](const IntervalRow& row) { sent.push_back(row.sent); }); });
+  for (std::size_t index = 0; index < 1'000; ++index) collector.deliver(index, *part(10, 1));
+  collector.finish();
+  waiting.join();
+  ASSERT_EQ(sent.size(), 1'000U);
+  EXPECT_EQ(sent[0], 11U);
+  EXPECT_EQ(sent[1], 10U);
+  EXPECT_EQ(collector.series().size(), 1'000U);
+}
+
+TEST(Collector, a_row_is_told_once_all_have_ended_it) {
+  Collector collector(2, 1);
+  collector.deliver(0, *part(1, 1));
+  collector.deliver(0, *part(1, 1));
+  collector.deliver(1, *part(1, 1));
+  std::size_t rows = 0;
+  // The threads go on only when the row is there, so the run would hang if it came at the end.
+  collector.wait([&](const IntervalRow&) {
+    if (++rows > 1) return;
+    collector.deliver(1, *part(1, 1));
+    collector.finish();
+    collector.finish();
+  });
+  EXPECT_EQ(rows, 2U);
+}
+
+}  // namespace
+}  // namespace evpool::bench

@@ -1,0 +1,600 @@
+#include "bench/compare_command.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace evpool::bench {
+namespace {
+
+using nlohmann::json;
+
+json result_with(double jobs_per_second) {
+  return {{"schema", "evpool-bench-result/1"},
+          {"command", "run"},
+          {"valid", true},
+          {"invalid", json::array()},
+          {"options", {{"connections", 1}}},
+          {"seconds", 3.0},
+          {"jobs_per_second", jobs_per_second},
+          {"latency_us",
+           {{"p50", 1e6 / jobs_per_second}, {"p99", 2e6 / jobs_per_second}, {"p99.9", 500.0}}},
+          {"generator", {{"cpu_us_per_job", 1.5}}},
+          {"server", {{"wakeups", 12}}},
+          {"series", json::array({{{"sent", 5}}})}};
+}
+
+// Around `middle`, each value another one, to 3 % below and above; no two samples of different
+// middles have values in common.
+std::vector<json> runs_around(double middle, int runs = 10) {
+  std::vector<json> results;
+  for (int run = 0; run < runs; ++run) {
+    const double part = runs == 1 ? 0 : 2.0 * run / (runs - 1) - 1;
+    results.push_back(result_with(middle * (1 + 0.03 * part)));
+  }
+  return results;
+}
+
+struct Outcome {
+  int status = -1;
+  std::string out;
+  std::string error;
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+class CompareCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = testing::TempDir() + "evpool_compare_XXXXXX";
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
+
+  std::string write(const std::string& name, const std::string& text) {
+    std::ofstream(path(name)) << text;
+    return path(name);
+  }
+  std::string write(const std::string& name, const std::vector<json>& results) {
+    return write(name, json(results).dump());
+  }
+  [[nodiscard]] std::string read(const std::string& name) const {
+    std::ostringstream text;
+    text << std::ifstream(path(name)).rdbuf();
+    return text.str();
+  }
+
+  // A command that notes `letter` in the file "order" and prints the result.
+  std::string printing(char letter, const json& result) {
+    const std::string file = write(std::string("result_") + letter, result.dump());
+    return std::string("printf ") + letter + " >> '" + path("order") + "'; cat '" + file + "'";
+  }
+
+  // REQUIRES: the command line is right.
+  static Outcome run(std::vector<std::string> arguments) {
+    std::function<int()> chosen = parse(std::move(arguments));
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    Outcome outcome;
+    outcome.status = chosen ? chosen() : -1;
+    outcome.error = testing::internal::GetCapturedStderr();
+    outcome.out = testing::internal::GetCapturedStdout();
+    return outcome;
+  }
+
+  // As main does, but that the App ends before `chosen` is called.
+  static std::function<int()> parse(std::vector<std::string> arguments) {
+    CLI::App app("test", "evpool-bench");
+    app.require_subcommand(1);
+    std::function<int()> chosen;
+    add_compare_command(app, chosen);
+    add_gate_command(app, chosen);
+    arguments.insert(arguments.begin(), "evpool-bench");
+    std::vector<const char*> argv;
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    app.parse(static_cast<int>(argv.size()), argv.data());
+    return chosen;
+  }
+
+  // What CLI11 says of a command line that is wrong; empty when it is right.
+  static std::string usage_error(std::vector<std::string> arguments) {
+    try {
+      (void)parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+using GateCommand = CompareCommand;
+
+// --- compare: what it says ----------------------------------------------------------------------
+
+TEST_F(CompareCommand, says_first_by_how_much_they_differ) {
+  const std::string a = write("a", runs_around(1'000));
+  const Outcome outcome = run({"compare", a, write("b", runs_around(1'230))});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_TRUE(outcome.out.starts_with("B is 1.23 times A (95 % 1.")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out.substr(0, outcome.out.find('\n')), ", p < 0.0001"))
+      << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "\njobs_per_second, higher is better\n")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  A  median 1000 (95 % 9")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  B  median 1230 (95 % 12")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, " of 10 runs: " + a + "\n")) << outcome.out;
+  EXPECT_FALSE(contains(outcome.out, "too few"));
+  EXPECT_EQ(outcome.error, "");
+}
+
+TEST_F(CompareCommand, says_first_that_no_difference_is_seen) {
+  const std::string file = write("a", runs_around(1'000));
+  const Outcome outcome = run({"compare", file, file});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_TRUE(outcome.out.starts_with("no difference seen: B is 1.00 times A (95 % 0.9"))
+      << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "p = 1\n")) << outcome.out;
+}
+
+TEST_F(CompareCommand, a_small_difference_is_not_rounded_away) {
+  std::vector<json> a;
+  std::vector<json> b;
+  for (int run = 0; run < 10; ++run) {
+    a.push_back(result_with(1'000'000 + run));
+    b.push_back(result_with(1'000'500 + run));
+  }
+  const Outcome outcome = run({"compare", write("a", a), write("b", b)});
+  EXPECT_TRUE(outcome.out.starts_with("B is 1.0005 times A (95 % 1.0005 to 1.0005)"))
+      << outcome.out;
+}
+
+TEST_F(CompareCommand, says_that_three_runs_each_are_too_few) {
+  const std::string a = write("a", runs_around(1'000, 3));
+  const std::string b = write("b", runs_around(2'000, 3));
+  const Outcome outcome = run({"compare", a, b});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_TRUE(outcome.out.starts_with("no difference seen: B is 2.00 times A")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "with 3 and 3, p is at least 0.1 (make 4 of each"))
+      << outcome.out;
+  const Outcome four =
+      run({"compare", write("a", runs_around(1'000, 4)), write("b", runs_around(2'000, 4))});
+  EXPECT_TRUE(four.out.starts_with("B is 2.00 times A")) << four.out;
+  EXPECT_FALSE(contains(four.out, "too few")) << four.out;
+}
+
+TEST_F(CompareCommand, a_ratio_to_zero_is_said_in_words) {
+  std::vector<json> zeros(6, result_with(1'000));
+  std::vector<json> some = zeros;
+  for (json& result : zeros) result["account"]["lost"] = 0;
+  for (json& result : some) result["account"]["lost"] = 7;
+  const std::vector<std::string> command = {"compare", write("a", zeros), write("b", some),
+                                            "--metric", "account.lost"};
+  const Outcome outcome = run(command);
+  EXPECT_TRUE(outcome.out.starts_with("B is 7 where A is 0, p = 0.00")) << outcome.out;
+  std::vector<std::string> with_json = command;
+  with_json.emplace_back("--json");
+  EXPECT_TRUE(json::parse(run(with_json).out)["ratio"].is_null());
+}
+
+TEST_F(CompareCommand, prints_one_json_object_when_asked) {
+  const Outcome outcome =
+      run({"compare", write("a", runs_around(1'000)), write("b", runs_around(800, 9)), "--json"});
+  EXPECT_EQ(outcome.status, 0);
+  const json object = json::parse(outcome.out);
+  EXPECT_EQ(object["schema"], "evpool-bench-comparison/1");
+  EXPECT_EQ(object["command"], "compare");
+  EXPECT_EQ(object["metric"], "jobs_per_second");
+  EXPECT_EQ(object["better"], "higher");
+  EXPECT_EQ(object["verdict"], "a_higher");
+  EXPECT_NEAR(object["ratio"].get<double>(), 0.8, 0.001);
+  EXPECT_LT(object["ratio_interval"][0], object["ratio"]);
+  EXPECT_GT(object["ratio_interval"][1], object["ratio"]);
+  EXPECT_NEAR(object["p_value"].get<double>(), 2.0 / 92'378, 1e-9);
+  EXPECT_EQ(object["enough_runs"], true);
+  EXPECT_EQ(object["a"]["runs"], 10);
+  EXPECT_EQ(object["b"]["runs"], 9);
+  EXPECT_EQ(object["b"]["values"].size(), 9U);
+  EXPECT_EQ(object["b"]["source"], path("b"));
+}
+
+// --- Metrics ------------------------------------------------------------------------------------
+
+TEST_F(CompareCommand, a_metric_is_a_path_into_the_result) {
+  const std::string a = write("a", runs_around(1'000));
+  const std::string b = write("b", runs_around(2'000));
+  const auto median_of = [&](const std::string& metric) {
+    const Outcome outcome = run({"compare", a, b, "--metric", metric, "--json"});
+    return json::parse(outcome.out)["a"]["median"].get<double>();
+  };
+  EXPECT_NEAR(median_of("latency_us.p50"), 1'000, 5);
+  EXPECT_NEAR(median_of("latency_us.p99"), 2'000, 10);
+  EXPECT_EQ(median_of("latency_us.p99.9"), 500) << "a name with a dot in it";
+  EXPECT_EQ(median_of("generator.cpu_us_per_job"), 1.5);
+  EXPECT_EQ(median_of("server.wakeups"), 12);
+}
+
+TEST_F(CompareCommand, the_longest_name_is_taken_first_and_shorter_ones_after_it) {
+  json result = result_with(1'000);
+  result["x.y"] = {{"z", 1}};
+  result["x"] = {{"y", {{"z", 2}, {"w", 3}}}, {"y.v", 4}};
+  const std::string file = write("a", std::vector<json>(4, result));
+  const auto median_of = [&](const std::string& metric) {
+    const Outcome outcome = run({"compare", file, file, "--metric", metric, "--json"});
+    return json::parse(outcome.out)["a"]["median"].get<double>();
+  };
+  EXPECT_EQ(median_of("x.y.z"), 1);
+  EXPECT_EQ(median_of("x.y.w"), 3) << "x.y is there, but has no w";
+  EXPECT_EQ(median_of("x.y.v"), 4);
+}
+
+TEST_F(CompareCommand, lower_is_better_for_durations_and_cpu_time) {
+  const std::string file = write("a", runs_around(1'000));
+  const auto better = [&](const std::string& metric) {
+    const Outcome outcome = run({"compare", file, file, "--metric", metric, "--json"});
+    return json::parse(outcome.out)["better"].get<std::string>();
+  };
+  EXPECT_EQ(better("latency_us.p99"), "lower");
+  EXPECT_EQ(better("generator.cpu_us_per_job"), "lower");
+  EXPECT_EQ(better("jobs_per_second"), "higher");
+  EXPECT_EQ(better("server.wakeups"), "unknown");
+}
+
+TEST_F(CompareCommand, an_unknown_metric_lists_those_that_there_are) {
+  const std::string file = write("a", runs_around(1'000));
+  const Outcome outcome = run({"compare", file, file, "--metric", "latency_us.p98"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(outcome.error.starts_with("evpool-bench: --metric latency_us.p98: not in "))
+      << outcome.error;
+  for (const char* known : {"jobs_per_second", "latency_us.p99.9", "generator.cpu_us_per_job",
+                            "options.connections", "server.wakeups"}) {
+    EXPECT_TRUE(contains(outcome.error, known)) << known << " in " << outcome.error;
+  }
+  EXPECT_FALSE(contains(outcome.error, "series")) << outcome.error;
+  EXPECT_TRUE(contains(outcome.error, "did you mean 'latency_us.p9")) << outcome.error;
+  for (const char* no_number :
+       {"latency_us", "command", "valid", "series", "", ".", "jobs_per_second."}) {
+    EXPECT_EQ(run({"compare", file, file, "--metric", no_number}).status, 2) << no_number;
+  }
+}
+
+TEST_F(CompareCommand, a_run_without_the_metric_is_named) {
+  std::vector<json> b = runs_around(1'000);
+  b[6].erase("server");
+  const Outcome outcome =
+      run({"compare", write("a", runs_around(1'000)), write("b", b), "--metric", "server.wakeups"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_TRUE(contains(outcome.error, path("b") + ", run 7")) << outcome.error;
+}
+
+// --- What is read -------------------------------------------------------------------------------
+
+TEST_F(CompareCommand, reads_one_result_or_an_array_or_one_after_the_other) {
+  const auto runs_in = [this](const std::string& text) {
+    const std::string a = write("a", text);
+    const Outcome outcome = run({"compare", a, write("b", runs_around(1'000)), "--json"});
+    EXPECT_EQ(outcome.error, "");
+    return json::parse(outcome.out)["a"]["runs"].get<int>();
+  };
+  const std::string one = result_with(1'000).dump(2);
+  EXPECT_EQ(runs_in(one), 1);
+  EXPECT_EQ(runs_in("\n " + one + "\n\n"), 1);
+  EXPECT_EQ(runs_in("[" + one + "," + one + "]"), 2);
+  EXPECT_EQ(runs_in(one + one + one), 3);
+  EXPECT_EQ(runs_in(one + "\n" + one + "\n" + one + "\n" + one + "\n"), 4);
+  EXPECT_EQ(runs_in("[" + one + "," + one + "]\n" + one), 3);
+}
+
+TEST_F(CompareCommand, what_is_no_result_is_refused_with_the_reason) {
+  struct Row {
+    std::string text;
+    std::string reason;
+  };
+  const std::string one = result_with(1'000).dump();
+  json other_schema = result_with(1'000);
+  other_schema["schema"] = "evpool-bench-result/2";
+  json no_validity = result_with(1'000);
+  no_validity.erase("valid");
+  for (const Row& row : std::vector<Row>{
+           {"", "there is no result in it"},
+           {" \n", "there is no result in it"},
+           {"[]", "there is no result in it"},
+           {"garbage", "not JSON after 0 results: "},
+           {one + one.substr(0, one.size() / 2), "not JSON after 1 results: "},
+           {one + "," + one, "not JSON after 1 results: "},
+           {"{\"schema\": 1e999}", "not JSON after 0 results: "},
+           {"{}", "run 1: not a result of schema evpool-bench-result/1"},
+           {"[" + one + ", 5]", "run 2: not a result"},
+           {"[[" + one + "]]", "run 1: not a result"},
+           {other_schema.dump(), "run 1: not a result"},
+           {no_validity.dump(), "run 1: not a result"},
+           {std::string(10'000, '['), "not JSON"},
+       }) {
+    SCOPED_TRACE(row.text.substr(0, 100));
+    const std::string bad = write("bad", row.text);
+    const Outcome outcome = run({"compare", write("a", runs_around(1'000)), bad});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_TRUE(outcome.error.starts_with("evpool-bench: " + bad)) << outcome.error;
+    EXPECT_TRUE(contains(outcome.error, row.reason)) << outcome.error;
+    EXPECT_FALSE(contains(outcome.error, "json.exception")) << outcome.error;
+  }
+}
+
+TEST_F(CompareCommand, a_file_that_cannot_be_read_is_named) {
+  const std::string good = write("a", runs_around(1'000));
+  const Outcome missing = run({"compare", good, path("missing")});
+  EXPECT_EQ(missing.status, 2);
+  EXPECT_TRUE(missing.error.starts_with("evpool-bench: " + path("missing") +
+                                        ": cannot open: No such file or directory ("))
+      << missing.error;
+  const Outcome folder = run({"compare", path(""), good});
+  EXPECT_EQ(folder.status, 2);
+  EXPECT_TRUE(contains(folder.error, "cannot read: Is a directory")) << folder.error;
+}
+
+TEST_F(CompareCommand, an_invalid_run_is_refused_with_its_reasons) {
+  std::vector<json> b = runs_around(1'000);
+  b[2]["valid"] = false;
+  b[2]["invalid"] = {"12 requests were lost", "the generator was late"};
+  const Outcome outcome = run({"compare", write("a", runs_around(1'000)), write("b", b)});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.error,
+            "evpool-bench: " + path("b") +
+                ", run 3: the run is invalid: 12 requests were lost; the generator was late "
+                "(repeat it)\n");
+}
+
+// --- Commands in turn ---------------------------------------------------------------------------
+
+TEST_F(CompareCommand, commands_run_in_turn_and_alternate_who_is_first) {
+  const std::string a = printing('A', result_with(1'000));
+  const std::string b = printing('B', result_with(2'000));
+  const Outcome outcome = run({"compare", "--ab", a, b, "--runs", "5", "--json"});
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_EQ(read("order"), "ABBAABBAAB");
+  const json object = json::parse(outcome.out);
+  EXPECT_EQ(object["a"]["values"], std::vector<double>(5, 1'000));
+  EXPECT_EQ(object["b"]["values"], std::vector<double>(5, 2'000));
+  EXPECT_EQ(object["a"]["source"], a);
+}
+
+TEST_F(CompareCommand, commands_run_ten_times_each_unless_told) {
+  const Outcome outcome = run(
+      {"compare", "--ab", printing('A', result_with(1'000)), printing('B', result_with(1'000))});
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_EQ(read("order").size(), 20U);
+  EXPECT_TRUE(outcome.out.starts_with("no difference seen")) << outcome.out;
+}
+
+TEST_F(CompareCommand, a_long_result_is_read_to_its_end) {
+  json result = result_with(1'000);
+  result["series"] = std::string(500'000, 'x');  // a pipe holds 64 KiB
+  const std::string command = printing('A', result);
+  const Outcome outcome = run({"compare", "--ab", command, command, "--runs", "1", "--json"});
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+}
+
+TEST_F(CompareCommand, a_command_that_fails_ends_it_with_its_status_and_its_words) {
+  const std::string good = printing('A', result_with(1'000));
+  const Outcome outcome = run({"compare", "--ab", good, "echo no server there >&2; exit 7"});
+  EXPECT_EQ(outcome.status, 7);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(
+      outcome.error.starts_with("no server there\nevpool-bench: command B, run 1 ('echo no "
+                                "server there >&2; exit 7'): failed with status 7 "))
+      << outcome.error;
+  EXPECT_EQ(read("order"), "A") << "nothing runs after it";
+  EXPECT_EQ(run({"compare", "--ab", "kill -TERM $$", good}).status, 128 + 15);
+  EXPECT_EQ(run({"compare", "--ab", "/no/such/program", good}).status, 127);
+}
+
+TEST_F(CompareCommand, a_command_that_prints_no_single_result_is_refused) {
+  const std::string good = printing('A', result_with(1'000));
+  const Outcome none = run({"compare", "--ab", good, "true"});
+  EXPECT_EQ(none.status, 2);
+  EXPECT_TRUE(contains(none.error, "command B, run 1 ('true'): there is no result in it"))
+      << none.error;
+  const Outcome two = run({"compare", "--ab", good + ";" + good, good});
+  EXPECT_EQ(two.status, 2);
+  EXPECT_TRUE(contains(two.error, "printed 2 results")) << two.error;
+  const Outcome words = run({"compare", "--ab", "echo 1000 jobs per second", good});
+  EXPECT_EQ(words.status, 2);
+  EXPECT_TRUE(contains(words.error, "not JSON after ") ||
+              contains(words.error, "not a result of schema"))
+      << words.error;
+}
+
+TEST_F(CompareCommand, an_invalid_run_of_a_command_ends_it) {
+  json invalid = result_with(1'000);
+  invalid["valid"] = false;
+  invalid["invalid"] = {"interrupted"};
+  const Outcome outcome = run(
+      {"compare", "--ab", printing('A', result_with(1'000)), printing('B', invalid) + "; exit 3"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_TRUE(contains(outcome.error, "command B, run 1")) << outcome.error;
+  EXPECT_TRUE(contains(outcome.error, "the run is invalid: interrupted")) << outcome.error;
+  EXPECT_EQ(read("order"), "AB");
+}
+
+TEST_F(CompareCommand, a_command_that_says_it_failed_is_not_believed) {
+  const std::string good = printing('A', result_with(1'000));
+  const Outcome outcome = run({"compare", "--ab", good, good + "; exit 1"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_TRUE(contains(outcome.error, "printed a result but ended with status 1")) << outcome.error;
+}
+
+// --- The command line ---------------------------------------------------------------------------
+
+TEST_F(CompareCommand, takes_two_files_or_two_commands) {
+  for (const char* command : {"compare", "gate"}) {
+    EXPECT_EQ(usage_error({command, "a", "b"}), "");
+    EXPECT_EQ(usage_error({command, "--ab", "a", "b"}), "");
+    EXPECT_EQ(usage_error({command, "--ab", "a", "b", "--runs", "20"}), "");
+    for (const auto& wrong : std::vector<std::vector<std::string>>{
+             {command},
+             {command, "a"},
+             {command, "a", "b", "c"},
+             {command, "a", "b", "--ab", "c", "d"},
+             {command, "a", "--ab", "c", "d"},
+             {command, "--ab", "c"},
+             {command, "a", "b", "--runs", "5"},
+             {command, "--ab", "a", "b", "--runs", "0"},
+             {command, "--ab", "a", "b", "--runs", "1001"},
+             {command, "--ab", "a", "b", "--runs", "-1"},
+         }) {
+      EXPECT_NE(usage_error(wrong), "") << testing::PrintToString(wrong);
+    }
+  }
+  EXPECT_TRUE(contains(usage_error({"compare", "a"}), "give two files, A.json and B.json"));
+  EXPECT_TRUE(contains(usage_error({"gate", "a"}), "give two files, BASE.json and NEW.json"));
+}
+
+TEST_F(GateCommand, the_smallest_effect_is_a_percentage) {
+  for (const char* good : {"5%", "0%", "2.5%", "100%", "1000%"}) {
+    EXPECT_EQ(usage_error({"gate", "a", "b", "--min-effect", good}), "") << good;
+  }
+  for (const char* bad : {"5", "", "%", "five%", "-1%", "1001%", "nan%", "5%%", "5 %", "0.05"}) {
+    EXPECT_TRUE(contains(usage_error({"gate", "a", "b", "--min-effect", bad}), "such as 5%"))
+        << bad;
+  }
+}
+
+TEST_F(GateCommand, a_metric_without_a_known_direction_needs_one) {
+  EXPECT_TRUE(contains(usage_error({"gate", "a", "b", "--metric", "server.wakeups"}), "--better"));
+  EXPECT_EQ(usage_error({"gate", "a", "b", "--metric", "server.wakeups", "--better", "lower"}), "");
+  EXPECT_NE(usage_error({"gate", "a", "b", "--better", "upper"}), "");
+}
+
+// --- gate ---------------------------------------------------------------------------------------
+
+TEST_F(GateCommand, a_slowdown_of_a_fifth_is_a_regression) {
+  const Outcome outcome =
+      run({"gate", write("base", runs_around(1'000)), write("new", runs_around(800))});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_TRUE(outcome.out.starts_with("regression of more than 5 %: NEW is 0.80 times BASE (95 % "))
+      << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  BASE  median 1000")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  NEW   median 800")) << outcome.out;
+  EXPECT_EQ(outcome.error, "");
+}
+
+TEST_F(GateCommand, what_is_better_or_the_same_passes) {
+  const std::string base = write("base", runs_around(1'000));
+  const Outcome same = run({"gate", base, base});
+  EXPECT_EQ(same.status, 0);
+  EXPECT_TRUE(same.out.starts_with("pass, no regression of 5 %: NEW is 1.00 times BASE"))
+      << same.out;
+  EXPECT_EQ(run({"gate", base, write("new", runs_around(1'300))}).status, 0);
+}
+
+TEST_F(GateCommand, for_latency_more_is_worse) {
+  const std::string fast = write("fast", runs_around(1'000));
+  const std::string slow = write("slow", runs_around(800));
+  EXPECT_EQ(run({"gate", fast, slow, "--metric", "latency_us.p99"}).status, 1);
+  EXPECT_EQ(run({"gate", slow, fast, "--metric", "latency_us.p99"}).status, 0);
+}
+
+TEST_F(GateCommand, the_direction_may_be_told) {
+  const std::string base = write("base", runs_around(1'000));
+  const std::string more = write("more", runs_around(1'300));
+  EXPECT_EQ(run({"gate", base, more, "--better", "lower"}).status, 1);
+  EXPECT_EQ(run({"gate", base, more, "--better", "higher"}).status, 0);
+}
+
+TEST_F(GateCommand, a_significant_change_smaller_than_the_smallest_effect_passes) {
+  const std::vector<std::string> command = {"gate", write("base", runs_around(1'000)),
+                                            write("new", runs_around(900)), "--min-effect"};
+  const auto status_with = [&](const std::string& min_effect) {
+    std::vector<std::string> arguments = command;
+    arguments.push_back(min_effect);
+    return run(arguments).status;
+  };
+  EXPECT_EQ(status_with("5%"), 1);
+  EXPECT_EQ(status_with("9.5%"), 1);
+  EXPECT_EQ(status_with("10.5%"), 0);
+  EXPECT_EQ(status_with("0%"), 1);
+}
+
+TEST_F(GateCommand, a_large_change_that_is_not_significant_passes_and_says_what_it_cannot_exclude) {
+  std::vector<json> base;
+  std::vector<json> next;
+  for (const double value : {1'000, 2'000, 500, 1'500, 700}) base.push_back(result_with(value));
+  for (const double value : {800, 1'700, 400, 1'400, 600}) next.push_back(result_with(value));
+  const Outcome outcome = run({"gate", write("base", base), write("new", next)});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_TRUE(contains(outcome.out, "NEW is 0.80 times BASE")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "is not excluded: more runs would tell")) << outcome.out;
+  const std::string steady = write("steady", runs_around(1'000, 200));
+  EXPECT_FALSE(contains(run({"gate", steady, steady}).out, "not excluded"));
+}
+
+TEST_F(GateCommand, too_few_runs_are_invalid_however_much_they_differ) {
+  const Outcome outcome =
+      run({"gate", write("base", runs_around(1'000, 3)), write("new", runs_around(100, 3))});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(outcome.error.starts_with("evpool-bench: gate: too few runs")) << outcome.error;
+  EXPECT_EQ(
+      run({"gate", write("base", runs_around(1'000, 3)), write("new", runs_around(100, 5))}).status,
+      1);
+}
+
+TEST_F(GateCommand, too_few_runs_of_commands_are_refused_before_they_run) {
+  const std::string command = printing('A', result_with(1'000));
+  EXPECT_EQ(run({"gate", "--ab", command, command, "--runs", "3"}).status, 3);
+  EXPECT_FALSE(std::filesystem::exists(path("order")));
+}
+
+TEST_F(GateCommand, runs_commands_too) {
+  const std::string fast = printing('A', result_with(1'000));
+  const std::string slow = printing('B', result_with(500));
+  EXPECT_EQ(run({"gate", "--ab", fast, slow, "--runs", "4"}).status, 1);
+  EXPECT_EQ(read("order"), "ABBAABBA");
+  EXPECT_EQ(run({"gate", "--ab", slow, fast, "--runs", "4"}).status, 0);
+}
+
+TEST_F(GateCommand, an_invalid_run_a_failed_command_and_an_unreadable_file_are_no_regression) {
+  const std::string good = write("good", runs_around(1'000));
+  std::vector<json> invalid = runs_around(1'000);
+  invalid[0]["valid"] = false;
+  EXPECT_EQ(run({"gate", good, write("invalid", invalid)}).status, 3);
+  const Outcome failed = run({"gate", "--ab", "exit 1", "exit 1"});
+  EXPECT_EQ(failed.status, 3);
+  EXPECT_TRUE(contains(failed.error, "failed with status 1")) << failed.error;
+  EXPECT_EQ(run({"gate", good, path("missing")}).status, 2);
+  EXPECT_EQ(run({"gate", good, write("garbage", std::string("garbage"))}).status, 2);
+}
+
+TEST_F(GateCommand, prints_its_outcome_as_json_when_asked) {
+  const Outcome outcome = run({"gate", write("base", runs_around(1'000)),
+                               write("new", runs_around(800)), "--min-effect", "10%", "--json"});
+  EXPECT_EQ(outcome.status, 1);
+  const json object = json::parse(outcome.out);
+  EXPECT_EQ(object["command"], "gate");
+  EXPECT_EQ(object["outcome"], "regression");
+  EXPECT_EQ(object["min_effect"], 0.1);
+  const Outcome pass = run({"gate", path("new"), path("base"), "--json"});
+  EXPECT_EQ(json::parse(pass.out)["outcome"], "pass");
+}
+
+}  // namespace
+}  // namespace evpool::bench
