@@ -143,8 +143,9 @@ void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int(
   command.add_option("--slo", options->slo, "Bounds: pNN<TIME, max<TIME, mean<TIME, loss<SHARE")
       ->type_name("BOUNDS")
       ->capture_default_str();
-  command.add_option("--from", options->search.first_rate,
-                     "The rate to begin with; half of what a closed loop reaches if unset")
+  command
+      .add_option("--from", options->search.first_rate,
+                  "The rate to begin with; half of what a closed loop reaches if unset")
       ->check(above_zero());
   add_parsed_option(
       command, "--precision",
@@ -155,8 +156,9 @@ void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int(
       "How close to come")
       ->type_name("SHARE")
       ->default_str("5%");
-  command.add_option("--repeats", options->search.repeats,
-                     "Runs at the rate found, most of which must hold")
+  command
+      .add_option("--repeats", options->search.repeats,
+                  "Runs at the rate found, most of which must hold")
       ->check(CLI::Range(1, 101))
       ->capture_default_str();
   command.add_flag("--json", options->json, "Print one JSON object");

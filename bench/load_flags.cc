@@ -185,8 +185,9 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
       "What the server is told to answer within; the timeout if unset")
       ->type_name("DURATION");
   command.add_flag("--verify,!--no-verify", options.verify, "Check what echo and upper reply");
-  command.add_option("--reconnect-every", options.reconnect_every,
-                     "Make a connection anew after so many requests; 0: never")
+  command
+      .add_option("--reconnect-every", options.reconnect_every,
+                  "Make a connection anew after so many requests; 0: never")
       ->capture_default_str();
   add_parsed_option(
       command, "--impair",
@@ -232,14 +233,13 @@ void LoadFlags::add_length() {
 }
 
 void LoadFlags::finish() {
-  options_.transport = choose<Transport>(transport_, {{"tcp", Transport::tcp},
-                                                      {"udp", Transport::udp}});
+  options_.transport =
+      choose<Transport>(transport_, {{"tcp", Transport::tcp}, {"udp", Transport::udp}});
   options_.arrivals = choose<Arrivals>(arrivals_, {{"poisson", Arrivals::poisson},
                                                    {"constant", Arrivals::constant},
                                                    {"burst", Arrivals::burst}});
-  options_.priority = choose<Priority>(priority_, {{"high", Priority::high},
-                                                   {"normal", Priority::normal},
-                                                   {"low", Priority::low}});
+  options_.priority = choose<Priority>(
+      priority_, {{"high", Priority::high}, {"normal", Priority::normal}, {"low", Priority::low}});
   if (rate_option_ != nullptr && rate_option_->count() > 0) options_.rate = rate_;
   // A rate is the bound of an open loop; places in flight only keep a dead server from eating all
   // memory.
@@ -257,7 +257,8 @@ void LoadFlags::finish() {
       throw CLI::ValidationError("--mix", error.what());
     }
   }
-  if (options_.mix.empty()) options_.mix = {{.job = job_, .weight = 1, .size = size_, .payload = {}}};
+  if (options_.mix.empty())
+    options_.mix = {{.job = job_, .weight = 1, .size = size_, .payload = {}}};
 }
 
 }  // namespace evpool::bench

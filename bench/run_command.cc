@@ -49,8 +49,9 @@ int run(const RunOptions& options, const CommandLine& line) {
 
 void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
   CLI::App& command =
-      *app.add_subcommand("run", "One run: how much it serves (closed loop) or how long it takes "
-                                 "at a given rate (open loop)");
+      *app.add_subcommand("run",
+                          "One run: how much it serves (closed loop) or how long it takes "
+                          "at a given rate (open loop)");
   command.set_help_flag("-h,--help", "Print this help and exit");
   const auto options = std::make_shared<RunOptions>();
   const auto flags = std::make_shared<LoadFlags>(command, options->load);
@@ -64,8 +65,7 @@ void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()
       ->default_str(evpool::to_string(options->load.interval));
   command.add_flag("--json", options->json, "Print one JSON object");
   command.add_flag("--quiet", options->quiet, "No live display");
-  command.add_option("--csv", options->csv_path, "Write the time series there")
-      ->type_name("FILE");
+  command.add_option("--csv", options->csv_path, "Write the time series there")->type_name("FILE");
   command.add_option("--hdr", options->hdr_path, "Write a HdrHistogram log there")
       ->type_name("FILE");
   command.add_option("--html", options->html_path, "Write a page with plots there")

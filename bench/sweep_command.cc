@@ -39,10 +39,9 @@ std::vector<double> plan(const SweepOptions& options) {
   std::vector<double> rates = options.rates;
   if (rates.empty()) {
     if (options.from > options.to) throw std::invalid_argument("--from is above --to");
-    const double step = options.steps < 2
-                            ? 1
-                            : std::pow(options.to / options.from,
-                                       1 / static_cast<double>(options.steps - 1));
+    const double step = options.steps < 2 ? 1
+                                          : std::pow(options.to / options.from,
+                                                     1 / static_cast<double>(options.steps - 1));
     for (std::size_t i = 0; i < options.steps; ++i) {
       rates.push_back(options.from * std::pow(step, static_cast<double>(i)));
     }
@@ -56,12 +55,13 @@ std::vector<double> plan(const SweepOptions& options) {
 double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
 
 void print_row(const LoadResult& result) {
-  fmt::print("{:>12.0f} {:>12.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
-             result.options.rate.value_or(0), result.jobs_per_second(),
-             us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
-             us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()),
-             loss_of(result) * 100, us(result.lag.percentile_ns(99)),
-             result.invalid.empty() ? "" : "INVALID: " + result.invalid.front());
+  fmt::print(
+      "{:>12.0f} {:>12.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
+      result.options.rate.value_or(0), result.jobs_per_second(),
+      us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
+      us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()), loss_of(result) * 100,
+      us(result.lag.percentile_ns(99)),
+      result.invalid.empty() ? "" : "INVALID: " + result.invalid.front());
   std::fflush(stdout);
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
 #include <concepts>
+#include <cstring>
 
 namespace evpool {
 namespace {
@@ -18,21 +20,26 @@ constexpr std::size_t kIdOffset = 8;
 constexpr std::size_t kTimeoutOffset = 16;
 constexpr std::size_t kPayloadBytesOffset = 20;
 
+// The two below compile to one instruction each; loops over the bytes do not.
+template <std::unsigned_integral Integer>
+Integer swap_to_big_endian(Integer value) {
+  if constexpr (std::endian::native == std::endian::big) return value;
+  if constexpr (sizeof(Integer) == 8) return __builtin_bswap64(value);
+  static_assert(sizeof(Integer) == 8 || sizeof(Integer) == 4);
+  return static_cast<Integer>(__builtin_bswap32(static_cast<std::uint32_t>(value)));
+}
+
 template <std::unsigned_integral Integer>
 void store_big_endian(Integer value, char* to) {
-  for (std::size_t i = sizeof(Integer); i-- > 0;) {
-    to[i] = static_cast<char>(value & 0xFFU);
-    if constexpr (sizeof(Integer) > 1) value >>= 8U;
-  }
+  value = swap_to_big_endian(value);
+  std::memcpy(to, &value, sizeof(value));
 }
 
 template <std::unsigned_integral Integer>
 Integer load_big_endian(const char* from) {
   Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) {
-    value = static_cast<Integer>((value << 8U) | static_cast<unsigned char>(from[i]));
-  }
-  return value;
+  std::memcpy(&value, from, sizeof(value));
+  return swap_to_big_endian(value);
 }
 
 std::uint8_t byte_at(std::string_view bytes, std::size_t offset) {

@@ -1,5 +1,5 @@
-// When the requests of an open loop are due: a schedule fixed by its seed, whatever the server does.
-// One thread.
+// When the requests of an open loop are due: a schedule fixed by its seed, whatever the server
+// does. One thread.
 #pragma once
 
 #include <chrono>

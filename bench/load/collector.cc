@@ -1,5 +1,6 @@
 #include "bench/load/collector.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace evpool::bench {
@@ -20,19 +21,26 @@ void Collector::deliver(std::size_t index, const IntervalPart& part) {
   changed_.notify_one();
 }
 
-void Collector::finish() {
+void Collector::finish(std::size_t intervals) {
   const std::lock_guard lock(mutex_);
+  finished_after_.push_back(intervals);
   --running_;
   changed_.notify_one();
 }
 
+// Every thread has delivered its part, or has finished before it.
+bool Collector::is_complete(std::size_t index, const Gathering& gathering) const {
+  const auto without = std::count_if(finished_after_.begin(), finished_after_.end(),
+                                     [&](std::size_t intervals) { return intervals <= index; });
+  return running_ == 0 || gathering.parts + static_cast<std::size_t>(without) == threads_;
+}
+
 void Collector::wait(const std::function<void(const IntervalRow&)>& on_row) {
-  const std::size_t threads = running_;
   std::unique_lock lock(mutex_);
   while (running_ > 0 || !gathering_.empty()) {
     // The oldest first: who delivers a later interval has delivered this one.
     const auto oldest = gathering_.begin();
-    if (oldest == gathering_.end() || (oldest->second.parts < threads && running_ > 0)) {
+    if (oldest == gathering_.end() || !is_complete(oldest->first, oldest->second)) {
       changed_.wait(lock);
       continue;
     }

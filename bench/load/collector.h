@@ -1,5 +1,5 @@
-// Gathers what the threads of a run have counted, interval by interval, into one result and one time
-// series. Thread-safe.
+// Gathers what the threads of a run have counted, interval by interval, into one result and one
+// time series. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -30,12 +30,14 @@ struct IntervalPart {
 
 class Collector {
  public:
-  Collector(std::size_t threads, double interval_s) : running_(threads), interval_s_(interval_s) {}
+  Collector(std::size_t threads, double interval_s)
+      : threads_(threads), running_(threads), interval_s_(interval_s) {}
 
   // A thread's part of interval `index`; it delivers them in order, and none is left out.
   void deliver(std::size_t index, const IntervalPart& part);
-  // A thread's last word.
-  void finish();
+  // A thread's last word, after that many intervals. Unknown: its failure, which ends all others.
+  static constexpr std::size_t kUnknown = SIZE_MAX;
+  void finish(std::size_t intervals);
 
   // Returns when every thread has finished; calls `on_row` for each interval that all have ended.
   // Then latency(), lag() and series() are there.
@@ -50,12 +52,16 @@ class Collector {
     IntervalPart sum;
     std::size_t parts = 0;
   };
+  [[nodiscard]] bool is_complete(std::size_t index, const Gathering& gathering) const;
   void make_row(std::size_t index, const IntervalPart& sum);
 
-  std::mutex mutex_;
+  const std::size_t threads_;
+
+  std::mutex mutex_;  // guards the four below
   std::condition_variable changed_;
   std::map<std::size_t, Gathering> gathering_;
   std::size_t running_;
+  std::vector<std::size_t> finished_after_;  // intervals
 
   const double interval_s_;
   LatencyHistogram latency_;

@@ -33,6 +33,7 @@ void check(const LoadOptions& options) {
   refuse(options.rate && !(*options.rate > 0 && std::isfinite(*options.rate)),
          "the rate must be above 0");
   refuse(options.burst_requests < 1, "a burst has at least one request");
+  refuse(options.timeout.count() < 1, "a timeout lasts at least 1ms");
   refuse(options.interval.count() < 1, "an interval lasts at least 1ms");
   const Impairment& impairment = options.impairment;
   for (const double chance : {impairment.drop, impairment.duplicate, impairment.reorder}) {
@@ -113,13 +114,15 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
       thread->connect();
     });
     connected.arrive_and_wait();
+    std::size_t intervals = Collector::kUnknown;
     guarded([&] {
       if (run.failed.load()) return;
       const ThreadResult found = thread->work();
+      intervals = found.intervals;
       const std::lock_guard lock(mutex);
       add(result, found);
     });
-    collector.finish();
+    collector.finish(intervals);
   };
 
   std::vector<std::thread> threads;

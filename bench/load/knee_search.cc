@@ -18,8 +18,8 @@ Knee find_knee(const KneeSearch& search, const std::function<bool(double)>& hold
     ++knee.trials;
     return holds(rate);
   };
-  double good = 0;                     // held once
-  double bad = kHighestRate * 2;       // did not
+  double good = 0;                // held once
+  double bad = kHighestRate * 2;  // did not
   double rate = search.first_rate;
   while (knee.trials < search.most_trials) {
     const bool bracketed = good > 0 && bad <= kHighestRate;

@@ -26,10 +26,10 @@ enum class Arrivals : std::uint8_t {
 struct SizeDistribution {
   enum class Kind : std::uint8_t { fixed, uniform, lognormal };
   Kind kind = Kind::fixed;
-  std::uint32_t least = 32;   // fixed: the size; uniform: from, inclusive
-  std::uint32_t most = 32;    // uniform: to, inclusive; lognormal: cut off here
-  double median = 32;         // lognormal
-  double sigma = 1;           // lognormal: of the logarithm
+  std::uint32_t least = 32;  // fixed: the size; uniform: from, inclusive
+  std::uint32_t most = 32;   // uniform: to, inclusive; lognormal: cut off here
+  double median = 32;        // lognormal
+  double sigma = 1;          // lognormal: of the logarithm
 };
 
 // A kind of request: which job, how often beside the others, how large.
@@ -70,15 +70,15 @@ struct LoadOptions {
 
   std::vector<MixEntry> mix{MixEntry{}};
   Priority priority = Priority::normal;
-  std::chrono::milliseconds timeout{1'000};              // a later reply counts as lost
-  std::optional<std::chrono::milliseconds> deadline;     // told to the server; none: timeout
-  bool verify = true;                                    // contents of `echo` and `upper`
-  std::uint64_t reconnect_every = 0;                     // requests of a connection; 0: never
-  Impairment impairment;                                 // UDP only
-  bool offload = true;                                   // UDP_SEGMENT, UDP_GRO where there are any
-  std::vector<int> pin;                                  // CPUs of the threads, in turn
+  std::chrono::milliseconds timeout{1'000};           // a later reply counts as lost
+  std::optional<std::chrono::milliseconds> deadline;  // told to the server; none: timeout
+  bool verify = true;                                 // contents of `echo` and `upper`
+  std::uint64_t reconnect_every = 0;                  // requests of a connection; 0: never
+  Impairment impairment;                              // UDP only
+  bool offload = true;                                // UDP_SEGMENT, UDP_GRO where there are any
+  std::vector<int> pin;                               // CPUs of the threads, in turn
   std::uint64_t seed = 1;
-  std::chrono::milliseconds interval{1'000};             // of the time series
+  std::chrono::milliseconds interval{1'000};  // of the time series
 };
 
 }  // namespace evpool::bench

@@ -37,8 +37,8 @@ struct LoadResult {
   Account account;
 
   double seconds = 0;  // from the end of the warm-up to the last measured reply
-  // Of `ok`. Latency counts from when a request was due, and so includes all that a slow server kept
-  // it waiting; service counts from when it was sent. In a closed loop they are the same.
+  // Of `ok`. Latency counts from when a request was due, and so includes all that a slow server
+  // kept it waiting; service counts from when it was sent. In a closed loop they are the same.
   LatencyHistogram latency;
   LatencyHistogram service;
   // From when a request was due, or the place in flight for it was free, to its sending: what the

@@ -105,12 +105,11 @@ void LoadThread::connect() {
   for (std::uint32_t i = 0; i < count; ++i) open(i);
 }
 
-// --- Connections -----------------------------------------------------------------------------------
+// --- Connections -------------------------------------------------------------------------------
 
 void LoadThread::open(std::uint32_t index) {
   Connection& connection = connections_[index];
-  connection.socket =
-      std::make_unique<ClientSocket>(options_.server, is_udp(), options_.timeout);
+  connection.socket = std::make_unique<ClientSocket>(options_.server, is_udp(), options_.timeout);
   const int descriptor = connection.socket->get();
   if (is_udp()) {
     offload_ = prepare_datagram_socket(descriptor, offload_);
@@ -165,7 +164,7 @@ void LoadThread::offer(std::uint32_t index) {
   available_.push_back(index);
 }
 
-// --- Sending ---------------------------------------------------------------------------------------
+// --- Sending -----------------------------------------------------------------------------------
 
 void LoadThread::send_due() {
   if (!arrivals_) {
@@ -191,10 +190,12 @@ void LoadThread::send_due() {
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
   }
-  if (now_ < send_until_ || measured_left_ == 0) return;
+  if (now_ < send_until_) return;
   // The time is over: what has found no place will not be sent.
-  for (; next_due_ < send_until_; next_due_ = run_.begin + arrivals_->next()) {
+  for (; next_due_ < send_until_ && measured_left_ > 0;
+       next_due_ = run_.begin + arrivals_->next()) {
     if (next_due_ < warm_until_) continue;
+    --measured_left_;
     ++result_.account.scheduled;
     ++result_.account.skipped;
   }
@@ -231,7 +232,8 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due) {
     } else if (arrivals_) {
       part_->lag.record(ns(now_ - due));
     }
-    if (--measured_left_ == 0) send_until_ = now_;
+    // Of an open loop, more may be due by now.
+    if (--measured_left_ == 0) send_until_ = due;
   }
   by_age_.push_back(number);
   ++in_flight_;
@@ -240,13 +242,12 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due) {
   ++connection.in_flight;
   ++connection.requests;
   if (!run_.dialect.has_ids()) connection.order.push_back(number);
-  const OutgoingRequest request = {
-      .id = id_of(number),
-      .job = run_.workload.job(slot.kind),
-      .payload = run_.workload.payload(slot.kind, sequence),
-      .timeout_ms =
-          static_cast<std::uint32_t>(options_.deadline.value_or(options_.timeout).count()),
-      .priority = options_.priority};
+  const OutgoingRequest request = {.id = id_of(number),
+                                   .job = run_.workload.job(slot.kind),
+                                   .payload = run_.workload.payload(slot.kind, sequence),
+                                   .timeout_ms = static_cast<std::uint32_t>(
+                                       options_.deadline.value_or(options_.timeout).count()),
+                                   .priority = options_.priority};
   if (is_udp()) {
     request_.clear();
     run_.dialect.append_request(request, request_);
@@ -328,9 +329,8 @@ void LoadThread::flush_stream(std::uint32_t index) {
   Connection& connection = connections_[index];
   while (connection.sent_bytes < connection.unsent.size()) {
     ++result_.send_calls;
-    const ssize_t sent =
-        ::send(connection.socket->get(), &connection.unsent[connection.sent_bytes],
-               connection.unsent.size() - connection.sent_bytes, MSG_NOSIGNAL);
+    const ssize_t sent = ::send(connection.socket->get(), &connection.unsent[connection.sent_bytes],
+                                connection.unsent.size() - connection.sent_bytes, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno != EAGAIN) {
       connection.broken = true;
@@ -365,7 +365,7 @@ void LoadThread::watch(std::uint32_t index, bool writable) {
   }
 }
 
-// --- Receiving -------------------------------------------------------------------------------------
+// --- Receiving ---------------------------------------------------------------------------------
 
 void LoadThread::poll() {
   const auto wait = std::max(next_event() - now_, Clock::duration::zero());
@@ -403,8 +403,7 @@ void LoadThread::receive_stream(std::uint32_t index) {
     }
     now_ = Clock::now();
     const auto bytes = static_cast<std::size_t>(received);
-    direct ? connection.reader->received(bytes)
-           : connection.reader->push({space.data(), bytes});
+    direct ? connection.reader->received(bytes) : connection.reader->push({space.data(), bytes});
     while (connection.reader->next(reply)) take_reply(index, reply);
     if (bytes < space.size()) return;
   }
@@ -456,8 +455,7 @@ void LoadThread::take_reply(std::uint32_t index, const IncomingReply& reply) {
 
 void LoadThread::take_stray(std::uint64_t number) {
   const std::uint64_t sequence = sequence_of(number);
-  const auto fate =
-      sequence < next_sequence_ ? fates_.get(sequence) : FateTable::Fate::in_flight;
+  const auto fate = sequence < next_sequence_ ? fates_.get(sequence) : FateTable::Fate::in_flight;
   switch (fate) {
     case FateTable::Fate::answered:
       ++result_.account.duplicates;
@@ -519,7 +517,7 @@ void LoadThread::expire() {
   }
 }
 
-// --- The run ---------------------------------------------------------------------------------------
+// --- The run -----------------------------------------------------------------------------------
 
 void LoadThread::end_intervals() {
   while (now_ >= interval_until_) {
@@ -532,7 +530,9 @@ void LoadThread::end_intervals() {
 
 LoadThread::Clock::time_point LoadThread::next_event() const {
   auto next = std::min(now_ + kTick, interval_until_);
-  if (arrivals_ && next_due_ < send_until_ && !available_.empty()) next = std::min(next, next_due_);
+  // Without a place in flight, too: that it was missing then must be seen, or it would count as
+  // lag.
+  if (arrivals_ && next_due_ < send_until_ && !no_place_) next = std::min(next, next_due_);
   if (is_sending()) next = std::min(next, send_until_);
   if (!by_age_.empty()) {
     next = std::min(next, slots_[slot_of(by_age_.front())].sent + options_.timeout);
@@ -545,8 +545,8 @@ void LoadThread::obey_stop_requests() {
     send_until_ = std::min(send_until_, now_);
   }
   if (result_.refused && result_.answered == 0) {
-    throw std::runtime_error(fmt::format("nobody listens at udp {} (is evpoold running?)",
-                                         to_string(options_.server)));
+    throw std::runtime_error(
+        fmt::format("nobody listens at udp {} (is evpoold running?)", to_string(options_.server)));
   }
 }
 
@@ -558,7 +558,8 @@ void LoadThread::settle() {
     result_.account.kernel_drops += connection.kernel_drops;
   }
   part_->in_flight = in_flight_;
-  run_.collector.deliver(interval_index_, *part_);
+  run_.collector.deliver(interval_index_++, *part_);
+  result_.intervals = interval_index_;
 }
 
 ThreadResult LoadThread::work() {

@@ -26,7 +26,7 @@
 
 namespace evpool::bench {
 
-// A request is known by its sequence number and, in the lower bits, its place among those in flight.
+// A request's number: its sequence number and, in the lower bits, its place among those in flight.
 inline constexpr unsigned kSlotBits = 24;
 inline constexpr std::size_t kMostInFlight = std::size_t{1} << kSlotBits;
 
@@ -45,6 +45,7 @@ struct LoadRun {
 struct ThreadResult {
   Account account;
   LatencyHistogram service;
+  std::size_t intervals = 0;  // delivered
   std::uint64_t held_back = 0;
   std::uint64_t answered = 0;  // of the warm-up, too
   double last_reply_s = 0;     // of the measured, since the end of the warm-up
@@ -82,7 +83,7 @@ class LoadThread {
   struct Connection {
     std::unique_ptr<ClientSocket> socket;
     std::unique_ptr<ReplyReader> reader;
-    std::deque<std::uint64_t> order;  // numbers of the unanswered, for dialects without ids in replies
+    std::deque<std::uint64_t> order;  // the unanswered, where replies have no ids
     std::size_t in_flight = 0;
     std::uint64_t requests = 0;  // since it was connected
     std::string unsent;          // TCP
@@ -167,8 +168,8 @@ class LoadThread {
   std::size_t interval_index_ = 0;
   std::unique_ptr<IntervalPart> part_ = std::make_unique<IntervalPart>();
 
-  std::string request_;               // UDP: the datagram being made
-  std::unique_ptr<char[]> buffer_;    // TCP: to receive into
+  std::string request_;             // UDP: the datagram being made
+  std::unique_ptr<char[]> buffer_;  // TCP: to receive into
   std::unique_ptr<DatagramReceiver> receiver_;
   ThreadResult result_;
 };

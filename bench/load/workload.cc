@@ -31,11 +31,15 @@ void check(const MixEntry& entry, const LoadOptions& options) {
     throw std::invalid_argument(
         fmt::format("sizes from {} to {}: the first is the larger", size.least, size.most));
   }
+  if (size.kind == SizeDistribution::Kind::lognormal &&
+      !(size.median > 0 && size.sigma > 0 && std::isfinite(size.median + size.sigma))) {
+    throw std::invalid_argument("lognormal sizes need a median and a sigma above 0");
+  }
   const std::size_t most = entry.payload ? entry.payload->size() : size.most;
   const std::size_t room = kMaxDatagramBytes - kFrameHeaderBytes - entry.job.size();
   if (options.transport == Transport::udp && most > room) {
-    throw std::invalid_argument(fmt::format(
-        "{} bytes do not fit a datagram, which has room for {} (use tcp)", most, room));
+    throw std::invalid_argument(
+        fmt::format("{} bytes do not fit a datagram, which has room for {} (use tcp)", most, room));
   }
 }
 
@@ -49,8 +53,7 @@ std::uint32_t pick_size(const SizeDistribution& size, Random& random) {
       break;
   }
   std::lognormal_distribution<double> distribution(std::log(size.median), size.sigma);
-  return static_cast<std::uint32_t>(
-      std::min(distribution(random), static_cast<double>(size.most)));
+  return static_cast<std::uint32_t>(std::min(distribution(random), static_cast<double>(size.most)));
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST(Command, exits_6_when_the_payload_cannot_be_sent) {
   EXPECT_EQ(large.errors, "evpool: a payload of 70000 bytes does not fit a datagram; use TCP\n");
 }
 
-TEST(Bench, measures_over_tcp_and_udp_and_its_account_balances) {
+TEST(BenchRun, measures_over_tcp_and_udp_and_its_account_balances) {
   Daemon daemon;
   for (const std::string transport : {"tcp", "udp"}) {
     const Finished run_ = run({built_program("evpool-bench"), "run", "--transport", transport,
@@ -181,7 +181,7 @@ TEST(Bench, measures_over_tcp_and_udp_and_its_account_balances) {
   daemon.stop();
 }
 
-TEST(Bench, says_that_it_measured_nothing) {
+TEST(BenchRun, says_that_it_measured_nothing) {
   Daemon daemon;
   const std::string bench = built_program("evpool-bench");
   EXPECT_EQ(run({bench, "run", "--server", "127.0.0.1:1"}).status, 3);

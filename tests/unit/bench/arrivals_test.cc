@@ -56,8 +56,8 @@ std::vector<double> gaps_of(const std::vector<std::int64_t>& times_ns) {
 }
 
 // Kolmogorov and Smirnov's distance between the gaps and the exponential distribution, times the
-// root of their number. Of Poisson processes, half have more than 0.828, one in ten more than 1.224,
-// one in a million more than 2.69.
+// root of their number. Of Poisson processes, half have more than 0.828, one in ten more
+// than 1.224, one in a million more than 2.69.
 double exponential_misfit(std::vector<double> gaps_ns, double rate) {
   std::sort(gaps_ns.begin(), gaps_ns.end());
   const auto count = static_cast<double>(gaps_ns.size());
@@ -244,9 +244,8 @@ TEST(Arrivals, never_decrease_at_any_rate) {
         EXPECT_GE(times_ns.front(), 0);
         EXPECT_TRUE(std::is_sorted(times_ns.begin(), times_ns.end()));
         // They are added to the clock.
-        const auto now_ns = std::chrono::nanoseconds(
-                                std::chrono::steady_clock::now().time_since_epoch())
-                                .count();
+        const auto now_ns =
+            std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
         EXPECT_LT(times_ns.back(), std::numeric_limits<std::int64_t>::max() - now_ns);
       }
     }

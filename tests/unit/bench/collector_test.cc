@@ -24,9 +24,9 @@ TEST(Collector, an_interval_is_the_sum_of_its_threads) {
   collector.deliver(0, *part(10, 100));
   collector.deliver(0, *part(5, 7));
   collector.deliver(1, *part(1, 50));
-  collector.finish();
+  collector.finish(2);
   collector.deliver(1, *part(2, 60));
-  collector.finish();
+  collector.finish(2);
   std::vector<IntervalRow> rows;
   collector.wait([&](const IntervalRow& row) { rows.push_back(row); });
   ASSERT_EQ(rows.size(), 2U);
@@ -44,37 +44,59 @@ TEST(Collector, an_interval_is_the_sum_of_its_threads) {
   EXPECT_EQ(collector.latency().count(), 4U);
 }
 
-TEST(Collector, a_thread_that_has_ended_early_makes_no_row_of_its_own) {
+TEST(Collector, a_row_comes_while_the_run_goes_on) {
   Collector collector(2, 1);
   collector.deliver(0, *part(1, 1));
-  collector.finish();
-  // Only one is left when the wait begins.
+  collector.deliver(0, *part(1, 1));
+  std::size_t rows = 0;
+  // The threads go on only when the row is there, so this would hang if it came at the end.
+  collector.wait([&](const IntervalRow&) {
+    if (++rows > 1) return;
+    for (int thread = 0; thread < 2; ++thread) {
+      collector.deliver(1, *part(1, 1));
+      collector.finish(2);
+    }
+  });
+  EXPECT_EQ(rows, 2U);
+}
+
+// Told before anybody waits, and after.
+TEST(Collector, a_thread_that_has_ended_early_neither_makes_nor_holds_up_a_row) {
+  Collector collector(2, 1);
+  collector.deliver(0, *part(1, 1));
+  collector.finish(1);
+  collector.deliver(0, *part(10, 1));
+  std::vector<std::uint64_t> sent;
+  collector.wait([&](const IntervalRow& row) {
+    sent.push_back(row.sent);
+    if (sent.size() < 5) collector.deliver(sent.size(), *part(10, 1));
+    if (sent.size() == 5) collector.finish(5);
+  });
+  EXPECT_EQ(sent, (std::vector<std::uint64_t>{11, 10, 10, 10, 10}));
+  EXPECT_EQ(collector.series().size(), 5U);
+}
+
+TEST(Collector, a_row_waits_for_the_slowest_thread) {
+  Collector collector(3, 1);
+  for (std::size_t index = 0; index < 3; ++index) {
+    collector.deliver(index, *part(1, 1));
+    collector.deliver(index, *part(1, 1));
+  }
+  collector.finish(3);
   std::vector<std::uint64_t> sent;
   std::thread waiting(
       [&] { collector.wait([&](const IntervalRow& row) { sent.push_back(row.sent); }); });
-  for (std::size_t index = 0; index < 1'000; ++index) collector.deliver(index, *part(10, 1));
-  collector.finish();
+  for (std::size_t index = 0; index < 1'000; ++index) {
+    collector.deliver(index, *part(10, 1));
+    if (index >= 3) collector.deliver(index, *part(1, 1));
+  }
+  collector.finish(1'000);
+  collector.finish(1'000);
   waiting.join();
   ASSERT_EQ(sent.size(), 1'000U);
-  EXPECT_EQ(sent[0], 11U);
-  EXPECT_EQ(sent[1], 10U);
-  EXPECT_EQ(collector.series().size(), 1'000U);
-}
-
-TEST(Collector, a_row_is_told_once_all_have_ended_it) {
-  Collector collector(2, 1);
-  collector.deliver(0, *part(1, 1));
-  collector.deliver(0, *part(1, 1));
-  collector.deliver(1, *part(1, 1));
-  std::size_t rows = 0;
-  // The threads go on only when the row is there, so the run would hang if it came at the end.
-  collector.wait([&](const IntervalRow&) {
-    if (++rows > 1) return;
-    collector.deliver(1, *part(1, 1));
-    collector.finish();
-    collector.finish();
-  });
-  EXPECT_EQ(rows, 2U);
+  for (std::size_t index = 0; index < 1'000; ++index) {
+    ASSERT_EQ(sent[index], index < 3 ? 12U : 11U) << index;
+  }
 }
 
 }  // namespace

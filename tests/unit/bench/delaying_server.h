@@ -61,8 +61,8 @@ class DelayingServer {
     thread_.join();
   }
 
-  // What each reply sent was kept back, from after the request's receipt to before its sending: less
-  // than any client can see. REQUIRES: stopped.
+  // What each reply sent was kept back, from after the request's receipt to before its sending:
+  // less than any client can see. REQUIRES: stopped.
   [[nodiscard]] const std::vector<std::chrono::nanoseconds>& delays() const { return delays_; }
   // The most requests that were unanswered at once. REQUIRES: stopped.
   [[nodiscard]] std::size_t most_at_once() const { return most_at_once_; }
@@ -80,7 +80,7 @@ class DelayingServer {
     Clock::time_point due = {};
     std::string bytes = {};
     std::shared_ptr<Connection> connection = {};  // TCP
-    sockaddr_in peer = {};  // UDP
+    sockaddr_in peer = {};                        // UDP
 
     bool operator<(const Reply& other) const { return due > other.due; }  // the earliest on top
   };

@@ -64,7 +64,7 @@ TEST_P(Generator, an_honest_server_makes_every_request_ok) {
     server.stop();
     expect_balance(result);
     expect_no_strays(result.account);
-    EXPECT_GE(result.account.sent, open ? 50 : 3 * in_flight);
+    EXPECT_GE(result.account.sent, open ? 30 : 3 * in_flight);
     EXPECT_EQ(result.account.sent, server.requests());
     EXPECT_EQ(result.account.ok, result.account.sent);
     EXPECT_FALSE(result.interrupted);
@@ -75,6 +75,7 @@ TEST_P(Generator, sends_for_the_whole_duration) {
   AnsweringServer server(udp, honest);
   LoadOptions options = options_for(server.address());
   options.arrivals = Arrivals::constant;
+  options.duration = 150ms;
   const auto begin = std::chrono::steady_clock::now();
   const LoadResult result = run_load(options);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, options.duration);
@@ -101,7 +102,7 @@ TEST_P(Generator, keeps_no_more_in_flight_than_was_asked_for) {
   options.in_flight = 5;
   // No request makes room for another before the time to send is over.
   options.duration = 20ms;
-  options.timeout = 200ms;
+  options.timeout = 100ms;
   if (open) options.rate = 100'000;
   const LoadResult result = run_load(options);
   server.stop();
@@ -274,7 +275,7 @@ TEST_P(Generator, every_tenth_unanswered_is_counted_as_lost) {
   LoadOptions options = options_for(server.address());
   options.in_flight = 20;
   // Far more than a reply takes, so that nothing else is lost.
-  options.timeout = 1s;
+  options.timeout = 300ms;
   const LoadResult result = run_load(options);
   server.stop();
   expect_balance(result);
@@ -289,7 +290,7 @@ TEST_P(Generator, a_server_that_never_replies_loses_all_and_the_run_goes_on) {
   AnsweringServer server(udp, mute);
   LoadOptions options = options_for(server.address());
   options.in_flight = 2;
-  options.duration = 300ms;
+  options.duration = 100ms;
   options.timeout = 20ms;
   const LoadResult result = run_load(options);
   expect_balance(result);
@@ -310,13 +311,13 @@ TEST_P(Generator, a_reply_to_a_lost_request_is_late_and_not_the_next_one_s) {
   LoadOptions options = options_for(server.address());
   options.in_flight = 1;
   options.duration = kNeverLate;
-  options.count = 6;
-  options.timeout = 50ms;
+  options.count = 4;
+  options.timeout = 40ms;
   const LoadResult result = run_load(options);
   expect_balance(result);
-  EXPECT_EQ(result.account.sent, 6U);
-  EXPECT_EQ(result.account.lost, 6U);
-  EXPECT_EQ(result.account.late, 5U);
+  EXPECT_EQ(result.account.sent, 4U);
+  EXPECT_EQ(result.account.lost, 4U);
+  EXPECT_EQ(result.account.late, 3U);
   EXPECT_EQ(result.account.duplicates, 0U);
   EXPECT_EQ(result.account.unknown, 0U);
 }
@@ -333,13 +334,13 @@ TEST_P(Generator, a_second_reply_to_a_request_is_a_duplicate) {
   LoadOptions options = options_for(server.address());
   options.in_flight = 1;
   options.duration = kNeverLate;
-  options.count = 30;
-  options.timeout = 300ms;
+  options.count = 20;
+  options.timeout = 150ms;
   const LoadResult result = run_load(options);
   expect_balance(result);
-  EXPECT_EQ(result.account.ok, 27U);
-  EXPECT_EQ(result.account.lost, 3U);
-  EXPECT_EQ(result.account.duplicates, 3U);
+  EXPECT_EQ(result.account.ok, 18U);
+  EXPECT_EQ(result.account.lost, 2U);
+  EXPECT_EQ(result.account.duplicates, 2U);
   EXPECT_EQ(result.account.late, 0U);
   EXPECT_EQ(result.account.unknown, 0U);
 }
@@ -365,7 +366,8 @@ TEST_P(Generator, a_reply_to_what_was_never_asked_is_unknown) {
 TEST_P(Generator, what_was_due_in_the_warm_up_is_not_measured) {
   AnsweringServer server(udp, EveryTenth({.status = Status::busy}));
   LoadOptions options = options_for(server.address());
-  options.warm_up = 150ms;
+  options.warm_up = 100ms;
+  options.duration = 100ms;
   const LoadResult result = run_load(options);
   server.stop();
   expect_balance(result);
@@ -373,8 +375,8 @@ TEST_P(Generator, what_was_due_in_the_warm_up_is_not_measured) {
   EXPECT_GT(server.requests(), result.account.sent);
   EXPECT_LE(result.account.all_refused(), server.requests() / 10);
   if (open) {
-    EXPECT_NEAR(static_cast<double>(result.account.scheduled), 150, 5 * std::sqrt(150));
-    EXPECT_NEAR(static_cast<double>(server.requests()), 300, 5 * std::sqrt(300));
+    EXPECT_NEAR(static_cast<double>(result.account.scheduled), 100, 5 * std::sqrt(100));
+    EXPECT_NEAR(static_cast<double>(server.requests()), 200, 5 * std::sqrt(200));
   }
 }
 
@@ -414,7 +416,7 @@ TEST_P(Generator, no_latency_is_zero) {
 
 TEST_P(Generator, counts_exactly_and_shares_the_count_among_threads) {
   for (const std::size_t threads : {1U, 3U}) {
-    for (const std::uint64_t count : {0U, 1U, 2U, 100U}) {
+    for (const std::uint64_t count : {0U, 2U, 40U}) {
       SCOPED_TRACE(count);
       AnsweringServer server(udp, honest);
       LoadOptions options = options_for(server.address());
@@ -453,15 +455,16 @@ TEST_P(Generator, threads_share_connections_and_rate) {
   options.connections = 7;
   options.in_flight = 5;
   options.interval = 20ms;
+  options.duration = 100ms;
   const LoadResult result = run_load(options);
   server.stop();
   expect_balance(result);
   expect_no_strays(result.account);
   EXPECT_EQ(result.account.sent, server.requests());
   EXPECT_EQ(result.account.all_refused(), server.requests() / 10);
-  EXPECT_GE(result.series.size(), 7U);
+  EXPECT_GE(result.series.size(), 5U);
   if (open) {
-    EXPECT_NEAR(static_cast<double>(result.account.scheduled), 150, 5 * std::sqrt(150));
+    EXPECT_NEAR(static_cast<double>(result.account.scheduled), 100, 5 * std::sqrt(100));
   }
 }
 
@@ -469,6 +472,7 @@ TEST_P(Generator, intervals_follow_each_other_while_the_run_goes_on) {
   AnsweringServer server(udp, honest);
   LoadOptions options = options_for(server.address());
   options.interval = 30ms;
+  options.duration = 150ms;
   std::vector<Progress> seen;
   RunControl control;
   control.on_interval = [&](const Progress& progress) { seen.push_back(progress); };
@@ -485,14 +489,14 @@ TEST_P(Generator, intervals_follow_each_other_while_the_run_goes_on) {
   EXPECT_EQ(result.series.back().in_flight, 0U);
 }
 
-// --- Open loops ------------------------------------------------------------------------------------
+// --- Open loops
+// ------------------------------------------------------------------------------------
 
 TEST(OpenLoop, a_server_that_is_too_slow_is_blamed_and_not_the_generator) {
   for (const bool udp : {false, true}) {
     // Serves 200 a second, one at a time; shorter than the generator's tick.
     DelayingServer server(udp, [](std::size_t) { return 5ms; });
-    LoadOptions options =
-        all_measured(server.address(), udp ? Transport::udp : Transport::tcp);
+    LoadOptions options = all_measured(server.address(), udp ? Transport::udp : Transport::tcp);
     options.rate = 1'000;
     options.arrivals = Arrivals::constant;
     options.duration = 300ms;
@@ -514,16 +518,19 @@ TEST(OpenLoop, a_server_that_is_too_slow_is_blamed_and_not_the_generator) {
 }
 
 TEST(OpenLoop, what_waited_for_a_place_a_short_while_is_held_back_too) {
-  // 150 a second find a place only after a while, and yet all are served.
-  DelayingServer server(false, [](std::size_t) { return 5ms; });
+  // Due every 5 ms: each odd request 2 ms before the place of the even one is free, and within the
+  // generator's tick. Its wait is the server's fault, and ends before anything else is due.
+  DelayingServer server(false, [](std::size_t i) { return i % 2 == 0 ? 7ms : 0ms; });
   LoadOptions options = all_measured(server.address(), Transport::tcp);
-  options.rate = 150;
-  options.duration = 400ms;
+  options.rate = 200;
+  options.arrivals = Arrivals::constant;
+  options.duration = kNeverLate;
+  options.count = 60;
   const LoadResult result = run_load(options);
   server.stop();
   expect_balance(result);
-  EXPECT_GT(result.held_back, result.account.sent / 4);
-  EXPECT_LT(result.held_back, result.account.sent);
+  EXPECT_EQ(result.account.ok, 60U);
+  EXPECT_GE(result.held_back, 25U);  // 30, but for what the machine moves
 }
 
 TEST(OpenLoop, what_is_skipped_is_no_more_than_the_count) {
@@ -560,7 +567,8 @@ TEST(OpenLoop, a_count_is_exact_when_many_are_due_at_once) {
   }
 }
 
-// --- Connections -----------------------------------------------------------------------------------
+// --- Connections
+// -----------------------------------------------------------------------------------
 
 TEST(TcpGenerator, makes_connections_anew_after_as_many_requests_as_asked_for) {
   for (const std::optional<double> rate : {std::optional<double>{}, std::optional<double>{2'000}}) {

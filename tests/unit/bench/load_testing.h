@@ -52,7 +52,7 @@ inline LoadOptions all_measured(const Address& server, Transport transport) {
   options.server = server;
   options.transport = transport;
   options.warm_up = std::chrono::milliseconds(0);
-  options.duration = std::chrono::milliseconds(150);
+  options.duration = std::chrono::milliseconds(50);
   options.timeout = kNeverLate;
   return options;
 }
@@ -71,8 +71,8 @@ inline void expect_balance(const LoadResult& result) {
   const Account& account = result.account;
   EXPECT_TRUE(account.balances());
   EXPECT_EQ(account.scheduled, account.sent + account.skipped);
-  EXPECT_EQ(account.sent, account.ok + account.all_refused() + account.wrong + account.lost +
-                              account.unresolved);
+  EXPECT_EQ(account.sent,
+            account.ok + account.all_refused() + account.wrong + account.lost + account.unresolved);
   EXPECT_EQ(account.refused[0], 0U);
   EXPECT_EQ(result.latency.count(), account.ok);
   EXPECT_EQ(result.service.count(), account.ok);

@@ -52,8 +52,8 @@ std::vector<std::uint32_t> sizes_of(const SizeDistribution& size, std::size_t co
 
 TEST(Workload, weights_are_honoured) {
   const std::vector<double> weights = {1, 7, 0.5, 3.5};
-  const Workload workload(with_mix({entry("echo", 1), entry("upper", 7), entry("sleep", 0.5),
-                                    entry("upper", 3.5)}));
+  const Workload workload(
+      with_mix({entry("echo", 1), entry("upper", 7), entry("sleep", 0.5), entry("upper", 3.5)}));
   constexpr std::size_t kPicks = 120'000;
   std::vector<double> picked(weights.size());
   Random random = random_for(42, 0);
@@ -206,8 +206,7 @@ TEST(Workload, refuses_mixes_that_make_no_sense) {
   for (const double weight : {0.0, -1.0, nan, infinity}) {
     EXPECT_EQ(refusal(entry("echo", weight)), "the weight of echo must be above 0");
   }
-  EXPECT_EQ(refusal(entry("echo", 1, uniform(3, 2))),
-            "sizes from 3 to 2: the first is the larger");
+  EXPECT_EQ(refusal(entry("echo", 1, uniform(3, 2))), "sizes from 3 to 2: the first is the larger");
   EXPECT_EQ(refusal(with_mix({entry("echo"), entry("upper", 0)})),
             "the weight of upper must be above 0")
       << "every entry is looked at";
@@ -232,15 +231,13 @@ TEST(Workload, the_largest_payload_of_a_datagram_and_one_byte_more) {
     options.transport = transport;
     return refusal(options);
   };
-  const std::vector<MixEntry> largest = {entry("echo", 1, fixed(kRoom)),
-                                         entry("echo", 1, uniform(0, kRoom)),
-                                         entry("echo", 1, lognormal(9, 1, kRoom)),
-                                         literal("echo", std::string(kRoom, 'x'))};
+  const std::vector<MixEntry> largest = {
+      entry("echo", 1, fixed(kRoom)), entry("echo", 1, uniform(0, kRoom)),
+      entry("echo", 1, lognormal(9, 1, kRoom)), literal("echo", std::string(kRoom, 'x'))};
   for (const MixEntry& fits : largest) EXPECT_EQ(over(Transport::udp, fits), "it was taken");
-  const std::vector<MixEntry> larger = {entry("echo", 1, fixed(kRoom + 1)),
-                                        entry("echo", 1, uniform(0, kRoom + 1)),
-                                        entry("echo", 1, lognormal(9, 1, kRoom + 1)),
-                                        literal("echo", std::string(kRoom + 1, 'x'))};
+  const std::vector<MixEntry> larger = {
+      entry("echo", 1, fixed(kRoom + 1)), entry("echo", 1, uniform(0, kRoom + 1)),
+      entry("echo", 1, lognormal(9, 1, kRoom + 1)), literal("echo", std::string(kRoom + 1, 'x'))};
   for (const MixEntry& fits_not : larger) {
     EXPECT_EQ(over(Transport::udp, fits_not), sentence);
     EXPECT_EQ(over(Transport::tcp, fits_not), "it was taken");

@@ -1,0 +1,140 @@
+// evpool-bench against a real evpoold.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/becomes_true.h"
+#include "tests/integration/program.h"
+
+namespace evpool {
+namespace {
+
+using nlohmann::json;
+
+class Bench : public testing::Test {
+ protected:
+  Finished bench(std::vector<std::string> arguments, const std::string& transport = "tcp") {
+    arguments.insert(arguments.begin(), built_program("evpool-bench"));
+    arguments.insert(arguments.end(), {"--server", daemon_.address(transport)});
+    return run(arguments);
+  }
+  Daemon& daemon() { return daemon_; }
+
+ private:
+  Daemon daemon_;
+};
+
+json account_of(const json& result) { return result.at("account"); }
+
+void expect_balance(const json& result) {
+  const json account = account_of(result);
+  std::uint64_t refused = 0;
+  for (const auto& [status, count] : account.at("refused").items()) {
+    refused += count.get<std::uint64_t>();
+  }
+  const auto number = [&](const char* key) { return account.at(key).get<std::uint64_t>(); };
+  EXPECT_EQ(number("scheduled"), number("sent") + number("skipped"));
+  EXPECT_EQ(number("sent"), number("ok") + refused + number("wrong") + number("lost") +
+                                number("unresolved"));
+}
+
+TEST_F(Bench, an_open_loop_over_each_transport_counts_with_the_server) {
+  for (const std::string transport : {"tcp", "udp"}) {
+    const Finished finished = bench({"run", "--transport", transport, "--rate", "500", "--duration",
+                                     "300ms", "--warmup", "0s", "--json"},
+                                    transport);
+    const json result = json::parse(finished.output);
+    expect_balance(result);
+    EXPECT_EQ(account_of(result).at("ok"), account_of(result).at("scheduled"));
+    // The server has counted the request for its statistics, too.
+    EXPECT_EQ(result.at("server").at("received").get<std::uint64_t>(),
+              account_of(result).at("sent").get<std::uint64_t>() + 1);
+    EXPECT_FALSE(result.at("provenance").at("argv").get<std::string>().empty());
+  }
+}
+
+TEST_F(Bench, writes_the_files_it_is_asked_for) {
+  const auto folder = std::filesystem::temp_directory_path() /
+                      ("evpool-bench-test-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const auto path = [&](const char* name) { return (folder / name).string(); };
+  const Finished finished =
+      bench({"run", "--duration", "150ms", "--interval", "50ms", "--csv", path("a.csv"), "--hdr",
+             path("a.hdr"), "--html", path("a.html")});
+  EXPECT_EQ(finished.status, 0) << finished.errors;
+  const auto content = [&](const char* name) {
+    std::ifstream file(path(name));
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+  };
+  EXPECT_EQ(content("a.csv").substr(0, 8), "begin_s,");
+  EXPECT_NE(content("a.hdr").find("#[Histogram log format version 1.3]"), std::string::npos);
+  EXPECT_NE(content("a.html").find("<svg"), std::string::npos);
+  std::filesystem::remove_all(folder);
+  const Finished refused = bench({"run", "--duration", "50ms", "--csv", "/nowhere/a.csv"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_NE(refused.errors.find("cannot write /nowhere/a.csv: No such file"), std::string::npos);
+}
+
+TEST_F(Bench, one_interrupt_drains_and_reports) {
+  Program program({built_program("evpool-bench"), "run", "--server", daemon().address("tcp"),
+                   "--rate", "200", "--duration", "60s", "--warmup", "0s", "--json"});
+  // Some of them are these questions themselves; at a rate of 200 others are among them soon.
+  const auto is_measuring = [&] {
+    const std::string counts = daemon().evpool({"call", "stats"}).output;
+    const std::size_t at = counts.find("completed ");
+    return at != std::string::npos && std::stoul(counts.substr(at + 10)) > 100;
+  };
+  ASSERT_TRUE(becomes_true(is_measuring));
+  program.signal(SIGINT);
+  program.wait();
+  const json result = json::parse(program.output());
+  EXPECT_TRUE(result.at("interrupted").get<bool>());
+  expect_balance(result);
+  EXPECT_GT(account_of(result).at("ok"), 0U);
+  EXPECT_EQ(account_of(result).at("unresolved"), 0U);
+}
+
+TEST_F(Bench, a_sweep_goes_up_and_down) {
+  const Finished finished =
+      bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--json"});
+  const json results = json::parse(finished.output);
+  ASSERT_EQ(results.size(), 4U);
+  const double rates[] = {100, 200, 200, 100};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(results[i].at("options").at("rate").get<double>(), rates[i]);
+    expect_balance(results[i]);
+  }
+}
+
+TEST_F(Bench, a_knee_that_no_rate_has) {
+  const Finished finished = bench({"knee", "--slo", "p50<0.001us", "--from", "0.5", "--duration",
+                                   "20ms", "--warmup", "0s"});
+  EXPECT_EQ(finished.status, 3);
+  EXPECT_NE(finished.output.find("no knee: no rate was found"), std::string::npos);
+}
+
+TEST_F(Bench, options_that_contradict_are_a_usage_error) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--threads", "2"},
+        {"run", "--impair", "drop=1%"},
+        {"run", "--mix", "upper:0"},
+        {"knee", "--slo", "p99"},
+        {"sweep", "--from", "10", "--to", "5"}}) {
+    const Finished finished = bench(arguments);
+    EXPECT_EQ(finished.status, 2) << arguments[0] << ' ' << arguments[1];
+    EXPECT_EQ(finished.errors.substr(0, 14), "evpool-bench: ");
+  }
+}
+
+}  // namespace
+}  // namespace evpool

@@ -1,0 +1,100 @@
+#include "bench/load_flags.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace evpool::bench {
+namespace {
+
+LoadOptions parse(std::vector<std::string> arguments) {
+  LoadOptions options;
+  CLI::App app;
+  LoadFlags flags(app, options);
+  flags.add_rate();
+  flags.add_length();
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  app.parse(arguments);
+  flags.finish();
+  return options;
+}
+
+TEST(LoadFlags, nothing_is_a_closed_loop_of_one) {
+  const LoadOptions options = parse({});
+  EXPECT_FALSE(options.rate);
+  EXPECT_EQ(options.in_flight, 1U);
+  ASSERT_EQ(options.mix.size(), 1U);
+  EXPECT_EQ(options.mix[0].job, "upper");
+  EXPECT_EQ(options.mix[0].size.least, 32U);
+  EXPECT_TRUE(options.verify && options.offload);
+}
+
+TEST(LoadFlags, a_rate_is_an_open_loop_with_room_in_flight) {
+  EXPECT_EQ(parse({"--rate", "2.5"}).rate, 2.5);
+  EXPECT_EQ(parse({"--rate", "5"}).in_flight, 1'024U);
+  EXPECT_EQ(parse({"--rate", "5", "--in-flight", "3"}).in_flight, 3U);
+  EXPECT_EQ(parse({"--rate", "5", "--arrivals", "burst", "--burst", "7"}).burst_requests, 7U);
+  EXPECT_THROW(parse({"--rate", "0"}), CLI::ValidationError);
+  EXPECT_THROW(parse({"--rate", "inf"}), CLI::ValidationError);
+  EXPECT_THROW(parse({"--rate", "5", "--closed"}), CLI::ParseError);
+  EXPECT_THROW(parse({"--arrivals", "constant"}), CLI::ParseError) << "without a rate it says nothing";
+}
+
+TEST(LoadFlags, a_count_alone_ends_by_counting) {
+  const LoadOptions counted = parse({"--count", "10"});
+  EXPECT_EQ(counted.count, 10U);
+  EXPECT_GE(counted.duration, std::chrono::hours(1));
+  EXPECT_EQ(parse({"--count", "10", "--duration", "1s"}).duration, std::chrono::seconds(1));
+}
+
+TEST(LoadFlags, job_and_size_or_a_mix) {
+  const LoadOptions one = parse({"--job", "echo", "--size", "uniform:1,9"});
+  EXPECT_EQ(one.mix.at(0).job, "echo");
+  EXPECT_EQ(one.mix.at(0).size.most, 9U);
+  const LoadOptions mixed = parse({"--mix", "upper:99:64", "spin=5000:1"});
+  ASSERT_EQ(mixed.mix.size(), 2U);
+  EXPECT_EQ(mixed.mix[0].weight, 99);
+  EXPECT_EQ(mixed.mix[1].payload, "5000");
+  EXPECT_THROW(parse({"--mix", "upper:none"}), CLI::ValidationError);
+}
+
+TEST(LoadFlags, sizes) {
+  EXPECT_EQ(parse_size("0").most, 0U);
+  EXPECT_EQ(parse_size("67108864").least, 67'108'864U);
+  const SizeDistribution size = parse_size("lognormal:200,1.5,4096");
+  EXPECT_EQ(size.kind, SizeDistribution::Kind::lognormal);
+  EXPECT_EQ(size.median, 200);
+  EXPECT_EQ(size.sigma, 1.5);
+  EXPECT_EQ(size.most, 4'096U);
+  for (const char* text : {"", "-1", "67108865", "1k", "uniform:", "uniform:9,1", "uniform:1,2,3",
+                           "lognormal:0,1", "lognormal:1", "lognormal:nan,1", "normal:1,2"}) {
+    EXPECT_THROW(static_cast<void>(parse_size(text)), std::invalid_argument) << text;
+  }
+}
+
+TEST(LoadFlags, mix_entries) {
+  const MixEntry entry = parse_mix_entry("upper=a=b:2.5:lognormal:10,1");
+  EXPECT_EQ(entry.job, "upper");
+  EXPECT_EQ(entry.payload, "a=b");
+  EXPECT_EQ(entry.weight, 2.5);
+  EXPECT_EQ(entry.size.median, 10);
+  EXPECT_EQ(parse_mix_entry("echo").weight, 1);
+  for (const char* text : {"", ":1", "echo:0", "echo:-1", "echo:", "echo:inf", "echo:1:x"}) {
+    EXPECT_THROW(static_cast<void>(parse_mix_entry(text)), std::invalid_argument) << text;
+  }
+}
+
+TEST(LoadFlags, impairments) {
+  const Impairment impairment = parse_impairment("drop=1%,dup=0.5,reorder=100%");
+  EXPECT_DOUBLE_EQ(impairment.drop, 0.01);
+  EXPECT_DOUBLE_EQ(impairment.duplicate, 0.5);
+  EXPECT_DOUBLE_EQ(impairment.reorder, 1);
+  for (const char* text : {"", "drop", "drop=", "drop=101%", "drop=-1%", "loose=1%", "drop=1%,"}) {
+    EXPECT_THROW(static_cast<void>(parse_impairment(text)), std::invalid_argument) << text;
+  }
+}
+
+}  // namespace
+}  // namespace evpool::bench
