@@ -51,10 +51,11 @@ Counters ask_for_statistics(const LoadOptions& options) {
 Counters difference(const Counters& before, Counters after) {
   if (before.size() != after.size()) return {};
   std::erase_if(after, [](const auto& counter) { return counter.first == "connections_open"; });
-  for (auto& [name, value] : after) {
-    const auto same = std::find_if(before.begin(), before.end(),
-                                   [&name](const auto& counter) { return counter.first == name; });
-    value -= same == before.end() ? 0 : std::min(same->second, value);
+  for (auto& counter : after) {
+    const auto same = std::find_if(before.begin(), before.end(), [&counter](const auto& other) {
+      return other.first == counter.first;
+    });
+    if (same != before.end()) counter.second -= std::min(same->second, counter.second);
   }
   return after;
 }

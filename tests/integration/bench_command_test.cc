@@ -42,8 +42,8 @@ void expect_balance(const json& result) {
   }
   const auto number = [&](const char* key) { return account.at(key).get<std::uint64_t>(); };
   EXPECT_EQ(number("scheduled"), number("sent") + number("skipped"));
-  EXPECT_EQ(number("sent"), number("ok") + refused + number("wrong") + number("lost") +
-                                number("unresolved"));
+  EXPECT_EQ(number("sent"),
+            number("ok") + refused + number("wrong") + number("lost") + number("unresolved"));
 }
 
 TEST_F(Bench, an_open_loop_over_each_transport_counts_with_the_server) {
@@ -62,8 +62,8 @@ TEST_F(Bench, an_open_loop_over_each_transport_counts_with_the_server) {
 }
 
 TEST_F(Bench, writes_the_files_it_is_asked_for) {
-  const auto folder = std::filesystem::temp_directory_path() /
-                      ("evpool-bench-test-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("evpool-bench-test-" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const auto path = [&](const char* name) { return (folder / name).string(); };
   const Finished finished =
@@ -105,8 +105,7 @@ TEST_F(Bench, one_interrupt_drains_and_reports) {
 }
 
 TEST_F(Bench, a_sweep_goes_up_and_down) {
-  const Finished finished =
-      bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--json"});
+  const Finished finished = bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--json"});
   const json results = json::parse(finished.output);
   ASSERT_EQ(results.size(), 4U);
   const double rates[] = {100, 200, 200, 100};
@@ -117,8 +116,8 @@ TEST_F(Bench, a_sweep_goes_up_and_down) {
 }
 
 TEST_F(Bench, a_knee_that_no_rate_has) {
-  const Finished finished = bench({"knee", "--slo", "p50<0.001us", "--from", "0.5", "--duration",
-                                   "20ms", "--warmup", "0s"});
+  const Finished finished = bench(
+      {"knee", "--slo", "p50<0.001us", "--from", "0.5", "--duration", "20ms", "--warmup", "0s"});
   EXPECT_EQ(finished.status, 3);
   EXPECT_NE(finished.output.find("no knee: no rate was found"), std::string::npos);
 }

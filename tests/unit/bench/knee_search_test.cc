@@ -23,11 +23,11 @@ TEST(KneeSearch, finds_the_knee_from_wherever_it_begins) {
 
 TEST(KneeSearch, repeats_the_rate_found) {
   std::vector<double> rates;
-  const Knee found = find_knee({.first_rate = 100, .precision = 0.5, .repeats = 5},
-                               [&rates](double rate) {
-                                 rates.push_back(rate);
-                                 return rate <= 100;
-                               });
+  const Knee found =
+      find_knee({.first_rate = 100, .precision = 0.5, .repeats = 5}, [&rates](double rate) {
+        rates.push_back(rate);
+        return rate <= 100;
+      });
   EXPECT_DOUBLE_EQ(found.rate, 100);
   EXPECT_EQ(std::count(rates.begin(), rates.end(), 100.0), 3) << "three of five are most";
   EXPECT_EQ(found.trials, rates.size());
@@ -68,8 +68,9 @@ TEST(KneeSearch, ends_after_as_many_trials_as_it_may) {
 }
 
 TEST(KneeSearch, can_be_given_up) {
-  EXPECT_THROW(static_cast<void>(find_knee({}, [](double) -> bool { throw std::runtime_error(""); })),
-               std::runtime_error);
+  EXPECT_THROW(
+      static_cast<void>(find_knee({}, [](double) -> bool { throw std::runtime_error(""); })),
+      std::runtime_error);
 }
 
 }  // namespace

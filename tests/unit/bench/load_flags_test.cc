@@ -39,7 +39,8 @@ TEST(LoadFlags, a_rate_is_an_open_loop_with_room_in_flight) {
   EXPECT_THROW(parse({"--rate", "0"}), CLI::ValidationError);
   EXPECT_THROW(parse({"--rate", "inf"}), CLI::ValidationError);
   EXPECT_THROW(parse({"--rate", "5", "--closed"}), CLI::ParseError);
-  EXPECT_THROW(parse({"--arrivals", "constant"}), CLI::ParseError) << "without a rate it says nothing";
+  EXPECT_THROW(parse({"--arrivals", "constant"}), CLI::ParseError)
+      << "without a rate it says nothing";
 }
 
 TEST(LoadFlags, a_count_alone_ends_by_counting) {

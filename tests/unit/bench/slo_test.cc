@@ -18,8 +18,9 @@ LoadResult thousand() {
 }
 
 TEST(Slo, holds_when_every_bound_does) {
-  EXPECT_EQ(Slo("p50<510ms,p99<1s,p99.9<1s,max<999001us,mean<501ms,loss<0.2%").broken_by(thousand()),
-            std::nullopt);
+  EXPECT_EQ(
+      Slo("p50<510ms,p99<1s,p99.9<1s,max<999001us,mean<501ms,loss<0.2%").broken_by(thousand()),
+      std::nullopt);
 }
 
 TEST(Slo, names_the_first_bound_that_is_broken_and_by_how_much) {
