@@ -9,8 +9,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -304,16 +302,6 @@ constexpr std::array<FigureColumn, 3> kFigures = {{
     {"switches/job", "switches_per_job", &Figures::switches_per_job},
 }};
 
-Provenance own_provenance() {
-  std::ifstream file("/proc/self/cmdline");
-  std::vector<std::string> words;
-  for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
-  std::vector<char*> arguments;
-  arguments.reserve(words.size());
-  for (std::string& word : words) arguments.push_back(word.data());
-  return collect_provenance(static_cast<int>(arguments.size()), arguments.data(), kSeed);
-}
-
 // Columns whose numbers stand at the right.
 void print_head(const std::vector<std::string>& columns) {
   std::string names = "| row |";
@@ -378,7 +366,8 @@ void print_text(const FloorsOptions& options, const std::vector<MeasuredRow>& ro
     for (const std::string& fault : row.faults) fmt::print("\n{}, {}\n", row.row.name, fault);
   }
   fmt::print("\n## Measured with\n\n");
-  for (const auto& [name, value] : own_provenance().facts) fmt::print("- {}: {}\n", name, value);
+  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
+    fmt::print("- {}: {}\n", name, value);
 }
 
 void print_json(const FloorsOptions& options, const std::vector<MeasuredRow>& rows) {
@@ -415,7 +404,8 @@ void print_json(const FloorsOptions& options, const std::vector<MeasuredRow>& ro
     row["faults"] = measured.faults;
     object["rows"].push_back(row);
   }
-  for (const auto& [name, value] : own_provenance().facts) object["provenance"][name] = value;
+  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
+    object["provenance"][name] = value;
   fmt::print("{}\n", object.dump(2));
 }
 

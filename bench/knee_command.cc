@@ -15,6 +15,7 @@
 #include "bench/load_session.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
+#include "bench/run_command.h"
 #include "client/command_line.h"
 
 namespace evpool::bench {
@@ -99,7 +100,7 @@ void print_text(const KneeOptions& options, const Knee& knee,
   }
 }
 
-int search(KneeOptions options, const CommandLine& line) {
+int search(KneeOptions options) {
   raise_descriptor_limit();
   KneeRun run(options);
   if (options.search.first_rate <= 0) options.search.first_rate = run.capacity() / 2;
@@ -112,7 +113,7 @@ int search(KneeOptions options, const CommandLine& line) {
     for (const double share : kShares) results.push_back(run.run_at(knee.rate * share));
   }
   if (options.json) {
-    const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+    const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
     nlohmann::ordered_json at = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) at.push_back(result_to_json(result, provenance));
     const nlohmann::ordered_json object = {{"schema", "evpool-bench-knee/1"},
@@ -131,7 +132,7 @@ int search(KneeOptions options, const CommandLine& line) {
 
 }  // namespace
 
-void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+void add_knee_command(CLI::App& app, std::function<int()>& chosen) {
   CLI::App& command = *app.add_subcommand(
       "knee", "The highest rate that holds a service level, and the latency below it");
   command.set_help_flag("-h,--help", "Print this help and exit");
@@ -163,10 +164,10 @@ void add_knee_command(CLI::App& app, const CommandLine& line, std::function<int(
       ->capture_default_str();
   command.add_flag("--json", options->json, "Print one JSON object");
   command.add_flag("--quiet", options->quiet, "No live display");
-  command.callback([options, flags, line, &chosen] {
+  command.callback([options, flags, &chosen] {
     options->load.rate = 1;  // for the flags' defaults: it is an open loop
     flags->finish();
-    chosen = [options, line] { return search(*options, line); };
+    chosen = [options] { return search(*options); };
   });
 }
 

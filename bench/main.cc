@@ -35,11 +35,10 @@ int main(int argc, char** argv) {
   app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
   app.require_subcommand(1);
   app.footer("Exit status: 0 ok; 1 wrong replies, or a regression; 2 usage; 3 not to be believed.");
-  const CommandLine line{argc, argv};
   std::function<int()> chosen;
-  add_run_command(app, line, chosen);
-  add_sweep_command(app, line, chosen);
-  add_knee_command(app, line, chosen);
+  add_run_command(app, chosen);
+  add_sweep_command(app, chosen);
+  add_knee_command(app, chosen);
   add_compare_command(app, chosen);
   add_gate_command(app, chosen);
   add_floors_command(app, chosen);

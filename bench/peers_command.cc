@@ -7,8 +7,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -285,18 +283,9 @@ Json spread_to_json(const std::vector<double>& values) {
 }
 
 Json provenance_to_json() {
-  std::ifstream file("/proc/self/cmdline");
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  std::vector<char*> arguments;
-  for (std::size_t at = 0; at < text.size(); at = text.find('\0', at) + 1) {
-    arguments.push_back(&text[at]);
-  }
-  const int count = static_cast<int>(arguments.size());
-  arguments.push_back(nullptr);
   Json facts = Json::object();
   const LoadOptions defaults;
-  for (const auto& [name, value] :
-       collect_provenance(count, arguments.data(), defaults.seed).facts) {
+  for (const auto& [name, value] : collect_provenance(own_arguments(), defaults.seed).facts) {
     facts[name] = value;
   }
   return facts;

@@ -81,13 +81,13 @@ Facts generator_facts(const LoadResult& result) {
 
 PlotLine percentile_line(std::string name, std::size_t style, const LatencyHistogram& histogram,
                          const Axis& axis) {
-  constexpr double kPoints = 240;  // one in less than two units of the drawing
+  constexpr int kPoints = 240;  // one in less than two units of the drawing
   PlotLine line{.name = std::move(name), .style = style, .points = {}};
   if (histogram.count() == 0) return line;
   // Beyond one in `count` there is nothing more to tell; of a single value, p50 at least.
   const double end = std::clamp(std::log10(static_cast<double>(histogram.count())),
                                 place_of_quantile(0.5), axis.most);
-  for (double i = 1; i <= kPoints; ++i) {
+  for (int i = 1; i <= kPoints; ++i) {
     const double place = end * i / kPoints;
     const double percent = 100 * (1 - std::pow(10, -place));
     line.points.push_back({place, static_cast<double>(histogram.percentile_ns(percent))});

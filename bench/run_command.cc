@@ -28,11 +28,11 @@ struct RunOptions {
   std::string html_path;
 };
 
-int run(const RunOptions& options, const CommandLine& line) {
+int run(const RunOptions& options) {
   raise_descriptor_limit();
   LoadSession session(!options.quiet);
   const LoadResult result = session.run(options.load);
-  const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+  const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
   if (options.json) {
     fmt::print("{}\n", result_to_json(result, provenance).dump(2));
   } else {
@@ -47,7 +47,7 @@ int run(const RunOptions& options, const CommandLine& line) {
 
 }  // namespace
 
-void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+void add_run_command(CLI::App& app, std::function<int()>& chosen) {
   CLI::App& command =
       *app.add_subcommand("run",
                           "One run: how much it serves (closed loop) or how long it takes "
@@ -70,9 +70,9 @@ void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()
       ->type_name("FILE");
   command.add_option("--html", options->html_path, "Write a page with plots there")
       ->type_name("FILE");
-  command.callback([options, flags, line, &chosen] {
+  command.callback([options, flags, &chosen] {
     flags->finish();
-    chosen = [options, line] { return run(*options, line); };
+    chosen = [options] { return run(*options); };
   });
 }
 

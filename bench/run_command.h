@@ -4,20 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-#include "bench/load/provenance.h"
-
 namespace evpool::bench {
-
-// As the program was called, for the results to say.
-struct CommandLine {
-  int argc;
-  char** argv;
-};
 
 // Statuses that all commands end with.
 enum Exit : int { kOk = 0, kWrongReplies = 1, kUsage = 2, kInvalid = 3 };
 
 // Adds the command; when it is given, `chosen` becomes what does it and returns the exit status.
-void add_run_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen);
+void add_run_command(CLI::App& app, std::function<int()>& chosen);
 
 }  // namespace evpool::bench

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -171,15 +170,6 @@ Ratio ratio_of(const MeasuredRow& measured) {
   return {median(ratios), *least, *greatest};
 }
 
-Provenance own_provenance() {
-  std::ifstream file("/proc/self/cmdline");
-  std::vector<std::string> words;
-  for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  return collect_provenance(static_cast<int>(arguments.size()), arguments.data(), kSeed);
-}
-
 void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
   fmt::print(
       "## The generator against a null server: closed loop, {} bytes, median of {} rounds of {}\n\n"
@@ -210,7 +200,8 @@ void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows
     for (const std::string& fault : row.faults) fmt::print("\n{}: {}\n", row.row.name, fault);
   }
   fmt::print("\n## Measured with\n\n");
-  for (const auto& [name, value] : own_provenance().facts) fmt::print("- {}: {}\n", name, value);
+  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
+    fmt::print("- {}: {}\n", name, value);
 }
 
 nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender) {
@@ -252,7 +243,8 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
     row["faults"] = measured.faults;
     object["rows"].push_back(row);
   }
-  for (const auto& [name, value] : own_provenance().facts) object["provenance"][name] = value;
+  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
+    object["provenance"][name] = value;
   fmt::print("{}\n", object.dump(2));
 }
 

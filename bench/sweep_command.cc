@@ -16,6 +16,7 @@
 #include "bench/output_file.h"
 #include "bench/report_html.h"
 #include "bench/report_json.h"
+#include "bench/run_command.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -65,7 +66,7 @@ void print_row(const LoadResult& result) {
   std::fflush(stdout);
 }
 
-int sweep(SweepOptions options, const CommandLine& line) {
+int sweep(SweepOptions options) {
   const std::vector<double> rates = plan(options);
   raise_descriptor_limit();
   LoadSession session(!options.quiet);
@@ -80,7 +81,7 @@ int sweep(SweepOptions options, const CommandLine& line) {
     if (!options.json) print_row(results.back());
     if (session.interrupted()) break;
   }
-  const Provenance provenance = collect_provenance(line.argc, line.argv, options.load.seed);
+  const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
   if (options.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
@@ -95,7 +96,7 @@ int sweep(SweepOptions options, const CommandLine& line) {
 
 }  // namespace
 
-void add_sweep_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen) {
+void add_sweep_command(CLI::App& app, std::function<int()>& chosen) {
   CLI::App& command = *app.add_subcommand(
       "sweep", "Throughput against latency: open loops at rising, then falling rates");
   command.set_help_flag("-h,--help", "Print this help and exit");
@@ -121,10 +122,10 @@ void add_sweep_command(CLI::App& app, const CommandLine& line, std::function<int
   command.add_flag("--quiet", options->quiet, "No live display");
   command.add_option("--html", options->html_path, "Write a page with plots there")
       ->type_name("FILE");
-  command.callback([options, flags, line, &chosen] {
+  command.callback([options, flags, &chosen] {
     options->load.rate = 1;  // for the flags' defaults: it is an open loop
     flags->finish();
-    chosen = [options, line] { return sweep(*options, line); };
+    chosen = [options] { return sweep(*options); };
   });
 }
 

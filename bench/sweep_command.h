@@ -4,10 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-#include "bench/run_command.h"
-
 namespace evpool::bench {
 
-void add_sweep_command(CLI::App& app, const CommandLine& line, std::function<int()>& chosen);
+void add_sweep_command(CLI::App& app, std::function<int()>& chosen);
 
 }  // namespace evpool::bench

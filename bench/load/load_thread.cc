@@ -585,7 +585,7 @@ ThreadResult LoadThread::work() {
   }
   settle();
   result_.cpu_seconds = thread_cpu_seconds() - cpu_before;
-  return std::move(result_);
+  return result_;
 }
 
 }  // namespace evpool::bench

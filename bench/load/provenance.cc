@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 
 #include "bench/load/machine_facts.h"
 
@@ -82,13 +83,23 @@ std::string shell_quoted(std::string_view argument) {
 
 }  // namespace
 
-std::string shell_quoted(int argc, const char* const* argv) {
+std::string shell_quoted(const std::vector<std::string>& arguments) {
   std::string line;
-  for (int i = 0; i < argc; ++i) line += (i == 0 ? "" : " ") + shell_quoted(argv[i]);
+  for (const std::string& argument : arguments) {
+    if (!line.empty()) line += ' ';
+    line += shell_quoted(std::string_view(argument));
+  }
   return line;
 }
 
-Provenance collect_provenance(int argc, char** argv, std::uint64_t seed) {
+std::vector<std::string> own_arguments() {
+  std::ifstream file("/proc/self/cmdline");
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  return arguments;
+}
+
+Provenance collect_provenance(const std::vector<std::string>& arguments, std::uint64_t seed) {
   Provenance provenance;
   const auto add = [&](std::string name, std::string value) {
     if (!value.empty()) provenance.facts.emplace_back(std::move(name), std::move(value));
@@ -97,7 +108,7 @@ Provenance collect_provenance(int argc, char** argv, std::uint64_t seed) {
   const int cpus = usable_cpus();
 
   add("date", now_utc());
-  add("argv", shell_quoted(argc, argv));
+  add("argv", shell_quoted(arguments));
   add("seed", std::to_string(seed));
   add("commit", EVPOOL_COMMIT);
   add("compiler", compiler());

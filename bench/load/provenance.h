@@ -14,10 +14,13 @@ struct Provenance {
   std::vector<std::pair<std::string, std::string>> facts;
 };
 
-// Reads /proc and /sys; never fails.
-[[nodiscard]] Provenance collect_provenance(int argc, char** argv, std::uint64_t seed);
+// Reads /proc and /sys; never fails. `arguments`: how the program was called.
+[[nodiscard]] Provenance collect_provenance(const std::vector<std::string>& arguments,
+                                            std::uint64_t seed);
+// This program's, as /proc/self/cmdline has them.
+[[nodiscard]] std::vector<std::string> own_arguments();
 
 // The arguments as a line that a POSIX shell splits into them again.
-[[nodiscard]] std::string shell_quoted(int argc, const char* const* argv);
+[[nodiscard]] std::string shell_quoted(const std::vector<std::string>& arguments);
 
 }  // namespace evpool::bench

@@ -1,6 +1,11 @@
 // What only datagrams do to the load generator, and what it does to its own.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +87,51 @@ TEST(UdpGenerator, accounts_the_same_with_and_without_segmentation_offload) {
       EXPECT_FALSE(result.offload_used);
     }
   }
+}
+
+TEST(UdpGenerator, cuts_replies_that_arrive_as_one_into_what_they_were) {
+  constexpr std::uint64_t kRequests = 8;
+  const BoundSocket server(evpool::Transport::udp);
+  const int no_segment = 0;
+  if (::setsockopt(server.get(), SOL_UDP, UDP_SEGMENT, &no_segment, sizeof(no_segment)) != 0) {
+    GTEST_SKIP() << "this kernel cannot send several datagrams as one";
+  }
+  // Takes all requests and then sends all replies at once; the last is the shortest.
+  auto served = std::async(std::launch::async, [&] {
+    std::string replies;
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    auto* const to = reinterpret_cast<sockaddr*>(&peer);
+    int segment = 0;
+    for (std::uint64_t i = 0; i < kRequests; ++i) {
+      pollfd waiting = {.fd = server.get(), .events = POLLIN, .revents = 0};
+      ASSERT_EQ(::poll(&waiting, 1, 60'000), 1);
+      std::array<char, 1'024> bytes;
+      const ssize_t got = ::recvfrom(server.get(), bytes.data(), bytes.size(), 0, to, &size);
+      Frame request;
+      ASSERT_EQ(decode_datagram({bytes.data(), static_cast<std::size_t>(got)}, request),
+                FrameError::none);
+      const bool last = i + 1 == kRequests;
+      const std::string reply =
+          FakeServer::make_reply(request.header.id, last ? Status::busy : Status::ok,
+                                 last ? std::string() : upper(request.payload));
+      if (i == 0) segment = static_cast<int>(reply.size());
+      replies += reply;
+    }
+    ASSERT_EQ(::setsockopt(server.get(), SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
+    EXPECT_EQ(::sendto(server.get(), replies.data(), replies.size(), 0, to, size),
+              static_cast<ssize_t>(replies.size()));
+  });
+  LoadOptions options = all_measured(server.address(), Transport::udp);
+  options.in_flight = kRequests;
+  options.count = kRequests;
+  options.timeout = 2s;
+  const LoadResult result = run_load(options);
+  served.get();
+  expect_balance(result);
+  expect_no_strays(result.account);
+  EXPECT_EQ(result.account.ok, kRequests - 1);
+  EXPECT_EQ(result.account.all_refused(), 1U);
 }
 
 // --- Impairments

@@ -22,10 +22,8 @@ std::string as_a_shell_reads_it(const std::string& line) {
   return words;
 }
 
-Provenance collect(std::vector<std::string> arguments, std::uint64_t seed = 1) {
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  return collect_provenance(static_cast<int>(argv.size()), argv.data(), seed);
+Provenance collect(const std::vector<std::string>& arguments, std::uint64_t seed = 1) {
+  return collect_provenance(arguments, seed);
 }
 
 std::string fact(const Provenance& provenance, const std::string& name) {
