@@ -75,8 +75,7 @@ struct Side {
   std::vector<double> values;
 };
 
-// --- Metrics
-// ----------------------------------------------------------------------------------------
+// --- Metrics -----------------------------------------------------------------------------------
 
 // A dot separates names, but names have dots too (p99.9): the longest name that is there is taken
 // first. Null when there is no number at the path.
@@ -110,8 +109,7 @@ Better better_of(std::string_view metric) {
   return Better::unknown;
 }
 
-// --- Results
-// ----------------------------------------------------------------------------------------
+// --- Results -----------------------------------------------------------------------------------
 
 // `where` names the run in what is thrown.
 double value_of(const json& result, const std::string& metric, const std::string& where) {
@@ -169,8 +167,7 @@ std::vector<json> parse_results(const std::string& text, const std::string& wher
   return results;
 }
 
-// --- Files and commands
-// -----------------------------------------------------------------------------
+// --- Files and commands ------------------------------------------------------------------------
 
 std::string read_all(std::FILE* file, const std::string& where) {
   std::string text;
@@ -285,8 +282,7 @@ void collect(const Options& options, Side& a, Side& b) {
   read_file(options.file_b, options.metric, b);
 }
 
-// --- Words
-// ------------------------------------------------------------------------------------------
+// --- Words -------------------------------------------------------------------------------------
 
 bool enough_runs(std::size_t runs_a, std::size_t runs_b) {
   return least_p_value(runs_a, runs_b) < kAlpha;
@@ -392,8 +388,7 @@ void print_json(const ordered_json& object) {
   fmt::print("{}\n", object.dump(2, ' ', false, ordered_json::error_handler_t::replace));
 }
 
-// --- The commands
-// -----------------------------------------------------------------------------------
+// --- The commands ------------------------------------------------------------------------------
 
 int compare(const Options& options) {
   Side a{"A", {}, {}};
@@ -470,8 +465,7 @@ int run_reporting(const std::function<int()>& work) {
   }
 }
 
-// --- The command line
-// -------------------------------------------------------------------------------
+// --- The command line --------------------------------------------------------------------------
 
 void add_common_options(CLI::App& command, Options& options, const std::string& name_a,
                         const std::string& name_b) {

@@ -39,8 +39,7 @@ constexpr std::uint64_t kSeed = 1;
 constexpr std::uint32_t kLeastTcpBuffer_bytes = 65'536;
 constexpr std::uint32_t kLeastUdpBuffer_bytes = 2'048;
 
-// --- What is asked for
-// -----------------------------------------------------------------------------
+// --- What is asked for -------------------------------------------------------------------------
 
 struct FloorsOptions {
   std::vector<std::string> rows{"tcp-50x1", "tcp-50x16", "tcp-50x128",
@@ -85,8 +84,7 @@ std::string refuse_row(const std::string& name) {
   return fmt::format("'{}' is no row; a row is TRANSPORT-CONNECTIONSxIN_FLIGHT: tcp-50x16", name);
 }
 
-// --- The servers
-// -----------------------------------------------------------------------------------
+// --- The servers -------------------------------------------------------------------------------
 
 enum Target : std::size_t { kFloor, kHop, kEvpool, kTargets };
 constexpr std::array<const char*, kTargets> kTargetNames = {"floor", "hop floor", "evpool"};
@@ -148,8 +146,7 @@ class Servers {
   std::map<std::string, std::unique_ptr<ChildProgram>> programs_;
 };
 
-// --- Measuring
-// -------------------------------------------------------------------------------------
+// --- Measuring ---------------------------------------------------------------------------------
 
 // Of one run.
 struct Figures {
@@ -252,8 +249,7 @@ MeasuredRow measure_row(const FloorsOptions& options, const Row& row, Servers& s
   return measured;
 }
 
-// --- Showing
-// ---------------------------------------------------------------------------------------
+// --- Showing -----------------------------------------------------------------------------------
 
 double median_of(const std::vector<Figures>& rounds, Figure figure) {
   std::vector<double> values;

@@ -111,8 +111,7 @@ bool NullServer::watch(int operation, int socket, std::uint32_t events) const {
   return epoll_ctl(epoll_.get(), operation, socket, &event) == 0;
 }
 
-// --- The thread
-// ------------------------------------------------------------------------------------
+// --- The thread --------------------------------------------------------------------------------
 
 void NullServer::run() {
   std::array<epoll_event, 64> events;

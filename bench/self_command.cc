@@ -52,8 +52,7 @@ struct Row {
 constexpr std::array<Row, 4> kRows = {
     {{"50x1", 50, 1}, {"50x16", 50, 16}, {"50x128", 50, 128}, {"1x1", 1, 1}}};
 
-// --- Measuring
-// -------------------------------------------------------------------------------------
+// --- Measuring ---------------------------------------------------------------------------------
 
 enum Contender : std::size_t { kPlain, kRaw, kFrames, kContenders };
 constexpr std::array<const char*, kContenders> kContenderKeys = {"plain_client", "generator_raw",
@@ -143,11 +142,11 @@ MeasuredRow measure_row(const SelfOptions& options, const Row& row, const Server
   return measured;
 }
 
-// --- Showing
-// ---------------------------------------------------------------------------------------
+// --- Showing -----------------------------------------------------------------------------------
 
 double median_of(const MeasuredRow& measured, Contender contender, Figure figure) {
   std::vector<double> values;
+  values.reserve(measured.rounds[contender].size());
   for (const Figures& round : measured.rounds[contender]) values.push_back(round.*figure);
   return median(values);
 }
@@ -162,6 +161,7 @@ struct Ratio {
 
 Ratio ratio_of(const MeasuredRow& measured) {
   std::vector<double> ratios;
+  ratios.reserve(measured.rounds[kPlain].size());
   for (std::size_t i = 0; i < measured.rounds[kPlain].size(); ++i) {
     ratios.push_back(measured.rounds[kRaw][i].requests_per_second /
                      measured.rounds[kPlain][i].requests_per_second);
@@ -252,6 +252,7 @@ int run_self(const SelfOptions& options) {
   raise_descriptor_limit();
   const Servers servers;
   std::vector<MeasuredRow> rows;
+  rows.reserve(kRows.size());
   for (const Row& row : kRows) rows.push_back(measure_row(options, row, servers));
   options.json ? print_json(options, rows) : print_text(options, rows);
   const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };

@@ -167,6 +167,7 @@ std::vector<double> bar_lengths(const std::vector<BarPart>& parts, double whole)
     if (part.count > 0) shared -= kLeastBarPart;
   }
   std::vector<double> lengths;
+  lengths.reserve(parts.size());
   for (const BarPart& part : parts) {
     lengths.push_back(
         part.count == 0 ? 0 : kLeastBarPart + shared * static_cast<double>(part.count) / total);
@@ -187,9 +188,9 @@ Axis latency_axis(double least_ns, double most_ns) {
   // Few decades leave room for more labels, very many for fewer.
   const bool label_all = decades <= 2.2;
   const int label_every = decades > 8 ? 2 : 1;
-  int number = 0;
-  for (double decade = decade_of(axis.least); decade <= axis.most * (1 + kTolerance);
-       decade *= kDecade, ++number) {
+  for (int number = 0;; ++number) {
+    const double decade = decade_of(axis.least) * std::pow(kDecade, number);
+    if (decade > axis.most * (1 + kTolerance)) break;
     for (const double step : {1.0, 2.0, 5.0}) {
       const double at = step * decade;
       if (at < axis.least * (1 - kTolerance) || at > axis.most * (1 + kTolerance)) continue;
@@ -206,10 +207,10 @@ Axis rate_axis(double most, std::string caption) {
   constexpr double kWantedSteps = 4;
   Axis axis;
   const double step = round_up(std::max(most, kWantedSteps) / (kWantedSteps + 1));
-  const double steps = std::ceil(std::max(most, 1.0) / step * (1 - kTolerance));
+  const int steps = static_cast<int>(std::ceil(std::max(most, 1.0) / step * (1 - kTolerance)));
   axis.most = steps * step;
   axis.caption = std::move(caption);
-  for (double i = 0; i <= steps; ++i) axis.ticks.push_back({i * step, rate_label(i * step)});
+  for (int i = 0; i <= steps; ++i) axis.ticks.push_back({i * step, rate_label(i * step)});
   return axis;
 }
 
@@ -221,8 +222,8 @@ Axis seconds_axis(double least, double most, std::string caption) {
   axis.most = std::max(most, least + kLeastLength);
   axis.caption = std::move(caption);
   const double step = round_up((axis.most - axis.least) / kWantedSteps);
-  for (double i = std::ceil(axis.least / step); i * step <= axis.most; ++i) {
-    axis.ticks.push_back({i * step, fmt::format("{:.4g} s", i == 0 ? 0.0 : i * step)});
+  for (int i = static_cast<int>(std::ceil(axis.least / step)); i * step <= axis.most; ++i) {
+    axis.ticks.push_back({i * step, fmt::format("{:.4g} s", i * step)});
   }
   return axis;
 }

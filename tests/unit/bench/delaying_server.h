@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -113,7 +114,12 @@ class DelayingServer {
 
   void accept() {
     const int descriptor = ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC);
-    if (descriptor >= 0) connections_.push_back(std::make_shared<Connection>(descriptor));
+    if (descriptor < 0) return;
+    // Otherwise the kernel keeps a reply back, too, until the one before it is acknowledged.
+    const int on = 1;
+    BoundSocket::check(::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)),
+                       "setsockopt");
+    connections_.push_back(std::make_shared<Connection>(descriptor));
   }
 
   // False at the connection's end.
