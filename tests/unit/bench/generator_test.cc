@@ -532,7 +532,8 @@ TEST(OpenLoop, what_waited_for_a_place_a_short_while_is_held_back_too) {
   server.stop();
   expect_balance(result);
   EXPECT_EQ(result.account.ok, 60U);
-  EXPECT_GE(result.held_back, 25U);  // 30, but for what the machine moves
+  // 30, but for what a busy machine moves; hardly any when only later wake-ups look.
+  EXPECT_GE(result.held_back, 12U);
 }
 
 TEST(OpenLoop, what_is_skipped_is_no_more_than_the_count) {
