@@ -14,9 +14,8 @@ namespace evpool::bench {
 // the work, prints, and returns the exit status; it throws nothing but what the allocator and fmt
 // throw. `chosen` must outlive the parsing, and the App need not outlive that.
 //
-// compare: 0 compared, whatever came of it; 2 a file or a metric that is not there; 3 a run that
-// must
-//          not be believed; the status of a command that failed.
+// compare: 0 compared, whatever came of it; 2 a file or a metric that is not there; 3 a run
+//          that must not be believed; the status of a command that failed.
 // gate:    0 no regression; 1 one that is significant and larger than --min-effect; 2 as above;
 //          3 a run that must not be believed, a command that failed, or too few runs to tell.
 void add_compare_command(CLI::App& app, std::function<int()>& chosen);

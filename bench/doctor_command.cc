@@ -16,14 +16,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/exit_status.h"
 #include "bench/load/doctor_checks.h"
 #include "bench/load/machine_facts.h"
 #include "bench/load/machine_probe.h"
 
 namespace evpool::bench {
 namespace {
-
-enum Exit : int { kOk = 0, kBad = 3 };
 
 constexpr std::chrono::seconds kJitterWatch{1};
 constexpr std::size_t kSpeedRuns = 50;
@@ -142,7 +141,7 @@ int run_doctor(bool json) {
     for (const Check& check : checks) fmt::print("{}\n", to_line(check));
     fmt::print("verdict: {}\n", verdict_of(checks));
   }
-  return any_bad(checks) ? kBad : kOk;
+  return any_bad(checks) ? kInvalid : kOk;
 }
 
 }  // namespace

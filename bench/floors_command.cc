@@ -22,17 +22,18 @@
 #include <vector>
 
 #include "bench/child_program.h"
+#include "bench/exit_status.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
 #include "client/command_line.h"
 #include "protocol/constants.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
 namespace {
-
-enum Exit : int { kOk = 0, kWrongReplies = 1, kUsage = 2, kInvalid = 3 };
 
 constexpr std::chrono::milliseconds kWarmUp{200};
 constexpr std::uint64_t kSeed = 1;
@@ -116,7 +117,7 @@ class Servers {
 
  private:
   static std::string floor_name(Target target, Transport transport) {
-    return fmt::format("evpool-{}-{}", transport == Transport::tcp ? "tcp" : "udp",
+    return fmt::format("evpool-{}-{}", transport_name(transport),
                        target == kHop ? "hop-floor" : "floor");
   }
 
@@ -175,7 +176,7 @@ Cost cost_so_far(ChildProgram& program) {
 
 LoadOptions load_options(const FloorsOptions& options, const Row& row,
                          const ChildProgram& program) {
-  const char* const transport = row.transport == Transport::tcp ? "tcp" : "udp";
+  const std::string_view transport = transport_name(row.transport);
   const std::optional<Address> address = program.listening(transport);
   if (!address)
     throw std::runtime_error(fmt::format("the server does not listen on {}", transport));
@@ -259,20 +260,13 @@ double median_of(const std::vector<Figures>& rounds, Figure figure) {
 }
 
 // Of jobs/s: taken inside each round, in which the machine was about as fast for both.
-struct Ratio {
-  double middle = 0;
-  double least = 0;
-  double greatest = 0;
-};
-
-Ratio ratio_of(const MeasuredRow& measured, Target of, Target to) {
+Spread ratio_of(const MeasuredRow& measured, Target of, Target to) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < measured.rounds[of].size(); ++i) {
     const double below = measured.rounds[to][i].jobs_per_second;
     ratios.push_back(below > 0 ? measured.rounds[of][i].jobs_per_second / below : 0);
   }
-  const auto [least, greatest] = std::minmax_element(ratios.begin(), ratios.end());
-  return {median(ratios), *least, *greatest};
+  return spread_of(ratios);
 }
 
 struct RatioColumn {
@@ -321,8 +315,8 @@ void print_rates(const std::vector<MeasuredRow>& rows) {
       fmt::print(" {:.0f} |", median_of(rounds, &Figures::jobs_per_second));
     }
     for (const RatioColumn& column : kRatios) {
-      const Ratio ratio = ratio_of(row, column.of, column.to);
-      fmt::print(" {:.2f} ({:.2f}..{:.2f}) |", ratio.middle, ratio.least, ratio.greatest);
+      const Spread ratio = ratio_of(row, column.of, column.to);
+      fmt::print(" {:.2f} ({:.2f}..{:.2f}) |", ratio.median, ratio.least, ratio.greatest);
     }
     fmt::print("\n");
   }
@@ -361,9 +355,7 @@ void print_text(const FloorsOptions& options, const std::vector<MeasuredRow>& ro
   for (const MeasuredRow& row : rows) {
     for (const std::string& fault : row.faults) fmt::print("\n{}, {}\n", row.row.name, fault);
   }
-  fmt::print("\n## Measured with\n\n");
-  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
-    fmt::print("- {}: {}\n", name, value);
+  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kSeed)));
 }
 
 void print_json(const FloorsOptions& options, const std::vector<MeasuredRow>& rows) {
@@ -378,7 +370,7 @@ void print_json(const FloorsOptions& options, const std::vector<MeasuredRow>& ro
   for (const MeasuredRow& measured : rows) {
     nlohmann::ordered_json row = {
         {"row", measured.row.name},
-        {"transport", measured.row.transport == Transport::tcp ? "tcp" : "udp"},
+        {"transport", transport_name(measured.row.transport)},
         {"connections", measured.row.connections},
         {"in_flight", measured.row.in_flight},
     };
@@ -392,45 +384,36 @@ void print_json(const FloorsOptions& options, const std::vector<MeasuredRow>& ro
       }
     }
     for (const RatioColumn& column : kRatios) {
-      const Ratio ratio = ratio_of(measured, column.of, column.to);
+      const Spread ratio = ratio_of(measured, column.of, column.to);
       row[column.key] = {
-          {"median", ratio.middle}, {"least", ratio.least}, {"greatest", ratio.greatest}};
+          {"median", ratio.median}, {"least", ratio.least}, {"greatest", ratio.greatest}};
     }
     row["wrong"] = measured.wrong;
     row["faults"] = measured.faults;
     object["rows"].push_back(row);
   }
-  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
-    object["provenance"][name] = value;
+  object["provenance"] = provenance_to_json(collect_provenance(own_arguments(), kSeed));
   fmt::print("{}\n", object.dump(2));
 }
 
 int run_floors(const FloorsOptions& options) {
-  try {
-    Servers servers(options);
-    std::vector<Row> rows;
-    for (const std::string& name : options.rows) rows.push_back(parse_row(name).value());
-    // All of them first: what is missing is said at once, and not after a minute.
-    for (const Row& row : rows) {
-      for (const Target target : {kFloor, kHop, kEvpool}) {
-        static_cast<void>(servers.get(target, row.transport));
-      }
+  Servers servers(options);
+  std::vector<Row> rows;
+  for (const std::string& name : options.rows) rows.push_back(parse_row(name).value());
+  // All of them first: what is missing is said at once, and not after a minute.
+  for (const Row& row : rows) {
+    for (const Target target : {kFloor, kHop, kEvpool}) {
+      static_cast<void>(servers.get(target, row.transport));
     }
-    std::vector<MeasuredRow> measured;
-    measured.reserve(rows.size());
-    for (const Row& row : rows) measured.push_back(measure_row(options, row, servers));
-    options.json ? print_json(options, measured) : print_text(options, measured);
-    const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };
-    if (std::any_of(measured.begin(), measured.end(), has_wrong)) return kWrongReplies;
-    const auto has_faults = [](const MeasuredRow& row) { return !row.faults.empty(); };
-    return std::any_of(measured.begin(), measured.end(), has_faults) ? kInvalid : kOk;
-  } catch (const std::invalid_argument& error) {
-    fmt::print(stderr, "evpool-bench: {}\n", error.what());
-    return kUsage;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "evpool-bench: {}\n", error.what());
-    return kInvalid;
   }
+  std::vector<MeasuredRow> measured;
+  measured.reserve(rows.size());
+  for (const Row& row : rows) measured.push_back(measure_row(options, row, servers));
+  options.json ? print_json(options, measured) : print_text(options, measured);
+  const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };
+  if (std::any_of(measured.begin(), measured.end(), has_wrong)) return kWrongReplies;
+  const auto has_faults = [](const MeasuredRow& row) { return !row.faults.empty(); };
+  return std::any_of(measured.begin(), measured.end(), has_faults) ? kInvalid : kOk;
 }
 
 }  // namespace

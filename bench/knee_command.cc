@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/exit_status.h"
 #include "bench/load/knee_search.h"
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
 #include "bench/load_session.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
-#include "bench/run_command.h"
 #include "client/command_line.h"
 
 namespace evpool::bench {

@@ -9,6 +9,7 @@
 
 #include "bench/compare_command.h"
 #include "bench/doctor_command.h"
+#include "bench/exit_status.h"
 #include "bench/floors_command.h"
 #include "bench/knee_command.h"
 #include "bench/peers_command.h"

@@ -1,6 +1,5 @@
 #include "bench/null_server.h"
 
-#include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -16,6 +15,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "bench/load/system.h"
 #include "protocol/frame.h"
 
 namespace evpool::bench {
@@ -29,11 +29,6 @@ constexpr std::size_t kIdOffset = 8;
 constexpr std::size_t kIdBytes = 8;
 constexpr std::size_t kPayloadBytesOffset = 20;
 
-[[noreturn]] void fail(const char* what) {
-  throw std::runtime_error(
-      fmt::format("{}: {}", what, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
-}
-
 // Without branches, so that the compiler makes vectors of it.
 void upper_case(char* bytes, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -46,7 +41,7 @@ void upper_case(char* bytes, std::size_t count) {
 }  // namespace
 
 NullServer::Descriptor::Descriptor(int value, const char* failure) : value_(value) {
-  if (value < 0) fail(failure);
+  if (value < 0) throw_errno(failure);
 }
 
 NullServer::Descriptor::~Descriptor() { close(value_); }
@@ -79,12 +74,12 @@ void NullServer::listen() {
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
   if (bind(listener_.get(), generic, size) != 0 || ::listen(listener_.get(), SOMAXCONN) != 0 ||
       getsockname(listener_.get(), generic, &size) != 0) {
-    fail("cannot listen on 127.0.0.1");
+    throw_errno("cannot listen on 127.0.0.1");
   }
   port_ = ntohs(address.sin_port);
   if (!watch(EPOLL_CTL_ADD, listener_.get(), EPOLLIN) ||
       !watch(EPOLL_CTL_ADD, stop_.get(), EPOLLIN)) {
-    fail("cannot watch a socket");
+    throw_errno("cannot watch a socket");
   }
   thread_ = std::thread([this] { run(); });
 }

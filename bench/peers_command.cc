@@ -16,9 +16,11 @@
 #include <vector>
 
 #include "bench/contestants.h"
+#include "bench/exit_status.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/report_json.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -27,8 +29,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using Json = nlohmann::ordered_json;
-
-enum Exit : int { kOk = 0, kWrongReplies = 1, kInvalid = 3 };
 
 // Before each measured run, with connections of its own: it is over when the processor time of the
 // measured one begins to count, so that each of its jobs is in both.
@@ -66,18 +66,6 @@ struct Cell {
   bool wrong = false;
   std::uint64_t not_ok = 0;
 };
-
-struct Spread {
-  double median = 0;
-  double least = 0;
-  double most = 0;
-};
-
-std::optional<Spread> spread_of(const std::vector<double>& values) {
-  if (values.empty()) return std::nullopt;
-  const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  return Spread{median(values), *least, *most};
-}
 
 std::vector<double> values_of(const Cell& cell, double Sample::*figure) {
   std::vector<double> values;
@@ -239,6 +227,11 @@ std::string join_cells(const std::vector<std::string>& cells) {
   return line;
 }
 
+std::string ratio_text(const std::vector<double>& ratios) {
+  const Spread spread = spread_of(ratios);
+  return fmt::format("{:.2f} ({:.2f} to {:.2f})", spread.median, spread.least, spread.greatest);
+}
+
 void Match::print_text() const {
   fmt::print("TCP, closed loop, {} bytes, {} rounds of {}: medians; of ratios also the range\n\n",
              options_.size, options_.rounds, to_string(options_.duration));
@@ -256,15 +249,12 @@ void Match::print_text() const {
     std::vector<std::string> costs = {"", "server CPU us/job"};
     for (std::size_t i = 0; i < contestants_.size(); ++i) {
       const Cell& cell = cells_[row][i];
-      const auto rate = spread_of(values_of(cell, &Sample::jobs_per_second));
-      const auto cost = spread_of(values_of(cell, &Sample::cpu_us_per_job));
-      const auto ratio = spread_of(ratios_of(cells_[row][0], cell));
-      rates.push_back(cell_text(row, i, rate ? fmt::format("{:.0f}", rate->median) : "-"));
-      costs.push_back(cell_text(row, i, cost ? fmt::format("{:.2f}", cost->median) : "-"));
-      ratios.push_back(
-          i == 0 || !ratio || !cell.trouble.empty()
-              ? "-"
-              : fmt::format("{:.2f} ({:.2f} to {:.2f})", ratio->median, ratio->least, ratio->most));
+      const std::vector<double> rate = values_of(cell, &Sample::jobs_per_second);
+      const std::vector<double> cost = values_of(cell, &Sample::cpu_us_per_job);
+      const std::vector<double> ratio = ratios_of(cells_[row][0], cell);
+      rates.push_back(cell_text(row, i, rate.empty() ? "-" : fmt::format("{:.0f}", median(rate))));
+      costs.push_back(cell_text(row, i, cost.empty() ? "-" : fmt::format("{:.2f}", median(cost))));
+      ratios.push_back(i == 0 || ratio.empty() || !cell.trouble.empty() ? "-" : ratio_text(ratio));
     }
     for (const auto& line : {rates, ratios, costs}) fmt::print("{}\n", join_cells(line));
   }
@@ -274,21 +264,12 @@ void Match::print_text() const {
 }
 
 Json spread_to_json(const std::vector<double>& values) {
-  const auto spread = spread_of(values);
-  if (!spread) return nullptr;
-  return {{"median", spread->median},
-          {"least", spread->least},
-          {"most", spread->most},
+  if (values.empty()) return nullptr;
+  const Spread spread = spread_of(values);
+  return {{"median", spread.median},
+          {"least", spread.least},
+          {"most", spread.greatest},
           {"rounds", values}};
-}
-
-Json provenance_to_json() {
-  Json facts = Json::object();
-  const LoadOptions defaults;
-  for (const auto& [name, value] : collect_provenance(own_arguments(), defaults.seed).facts) {
-    facts[name] = value;
-  }
-  return facts;
 }
 
 void Match::print_json() const {
@@ -311,13 +292,14 @@ void Match::print_json() const {
                     {"in_flight", rows_[row].in_flight},
                     {"servers", std::move(servers)}});
   }
+  const Provenance provenance = collect_provenance(own_arguments(), LoadOptions{}.seed);
   const Json object = {{"command", "peers"},
                        {"model", "closed loop"},
                        {"transport", "tcp"},
                        {"payload_bytes", options_.size},
                        {"rounds", options_.rounds},
                        {"duration_ms", options_.duration.count()},
-                       {"provenance", provenance_to_json()},
+                       {"provenance", provenance_to_json(provenance)},
                        {"rows", std::move(rows)},
                        {"notes", notes()}};
   fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));

@@ -1,19 +1,17 @@
 #include "bench/plain_client.h"
 
-#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <vector>
 
+#include "bench/load/system.h"
 #include "client/transport.h"
 
 namespace evpool::bench {
@@ -24,17 +22,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kBufferBytes = std::size_t{256} << 10U;
 constexpr std::chrono::milliseconds kPatience{10'000};
 
-[[noreturn]] void fail(const char* what) {
-  throw std::runtime_error(
-      fmt::format("{}: {}", what, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
-}
-
-double thread_cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
-
 class PlainClient {
  public:
   explicit PlainClient(std::size_t connections)
@@ -42,7 +29,7 @@ class PlainClient {
         requests_(kBufferBytes, 'a'),
         replies_(kBufferBytes),
         connections_(connections) {
-    if (epoll_ < 0) fail("cannot create an epoll descriptor");
+    if (epoll_ < 0) throw_errno("cannot create an epoll descriptor");
   }
   ~PlainClient() { close(epoll_); }
   PlainClient(const PlainClient&) = delete;
@@ -62,7 +49,7 @@ class PlainClient {
     std::array<epoll_event, 64> events;
     while (Clock::now() < end) {
       const int ready = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 10);
-      if (ready < 0 && errno != EINTR) fail("cannot wait for replies");
+      if (ready < 0 && errno != EINTR) throw_errno("cannot wait for replies");
       for (int i = 0; i < ready; ++i) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
         if ((event.events & ~EPOLLOUT) != 0) receive(event.data.u32);
@@ -84,7 +71,7 @@ class PlainClient {
   void watch(int operation, std::uint32_t index, std::uint32_t events) const {
     epoll_event event = {.events = events, .data = {.u32 = index}};
     if (epoll_ctl(epoll_, operation, connections_[index].socket->get(), &event) != 0) {
-      fail("cannot watch a socket");
+      throw_errno("cannot watch a socket");
     }
   }
 
@@ -93,7 +80,7 @@ class PlainClient {
     ++calls_;
     const ssize_t received = recv(connection.socket->get(), replies_.data(), replies_.size(), 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (received < 0) fail("cannot receive");
+    if (received < 0) throw_errno("cannot receive");
     if (received == 0) throw std::runtime_error("the server ended a connection");
     connection.owed_bytes += static_cast<std::size_t>(received);
     received_bytes_ += static_cast<std::size_t>(received);
@@ -106,7 +93,7 @@ class PlainClient {
       const ssize_t sent = ::send(connection.socket->get(), requests_.data(),
                                   std::min(connection.owed_bytes, requests_.size()), MSG_NOSIGNAL);
       if (sent < 0 && errno == EINTR) continue;
-      if (sent < 0 && errno != EAGAIN) fail("cannot send");
+      if (sent < 0 && errno != EAGAIN) throw_errno("cannot send");
       if (sent < 0) break;
       connection.owed_bytes -= static_cast<std::size_t>(sent);
     }

@@ -178,11 +178,15 @@ Json row_to_json(const IntervalRow& row) {
 
 }  // namespace
 
+Json provenance_to_json(const Provenance& provenance) {
+  Json facts = Json::object();
+  for (const auto& [name, value] : provenance.facts) facts[name] = text_to_json(value);
+  return facts;
+}
+
 Json result_to_json(const LoadResult& result, const Provenance& provenance) {
   Json reasons = Json::array();
   for (const std::string& reason : result.invalid) reasons.push_back(text_to_json(reason));
-  Json facts = Json::object();
-  for (const auto& [name, value] : provenance.facts) facts[name] = text_to_json(value);
   Json server = Json::object();
   for (const auto& [name, count] : result.server) server[name] = count;
   Json series = Json::array();
@@ -194,7 +198,7 @@ Json result_to_json(const LoadResult& result, const Provenance& provenance) {
       {"invalid", reasons},
       {"interrupted", result.interrupted},
       {"options", options_to_json(result.options)},
-      {"provenance", facts},
+      {"provenance", provenance_to_json(provenance)},
       {"seconds", result.seconds},
       {"jobs_per_second", result.jobs_per_second()},
       {"latency_us", latencies_to_json(result.latency)},

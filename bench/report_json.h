@@ -16,4 +16,7 @@ inline constexpr const char* kResultSchema = "evpool-bench-result/1";
 [[nodiscard]] nlohmann::ordered_json result_to_json(const LoadResult& result,
                                                     const Provenance& provenance);
 
+// Names and values; valid UTF-8 likewise.
+[[nodiscard]] nlohmann::ordered_json provenance_to_json(const Provenance& provenance);
+
 }  // namespace evpool::bench

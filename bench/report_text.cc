@@ -204,6 +204,12 @@ std::optional<std::uint64_t> drops_at_server(const LoadResult& result) {
   return std::nullopt;
 }
 
+std::string provenance_text(const Provenance& provenance) {
+  std::string text = "## Measured with\n\n";
+  for (const auto& [name, value] : provenance.facts) append(text, "- {}: {}\n", name, value);
+  return text;
+}
+
 std::string_view transport_name(Transport transport) {
   return transport == Transport::udp ? "udp" : "tcp";
 }

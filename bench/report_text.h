@@ -7,12 +7,16 @@
 #include <string_view>
 
 #include "bench/load/load_result.h"
+#include "bench/load/provenance.h"
 
 namespace evpool::bench {
 
 // The verdict first, then the rate, the latencies, where every request went, and what the generator
 // itself cost. Ends with a line end.
 [[nodiscard]] std::string report_text(const LoadResult& result);
+
+// Under a heading, as a list in Markdown.
+[[nodiscard]] std::string provenance_text(const Provenance& provenance);
 
 // The pieces that the other reports share.
 

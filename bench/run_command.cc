@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "bench/exit_status.h"
 #include "bench/hdr_log.h"
 #include "bench/load_flags.h"
 #include "bench/load_session.h"

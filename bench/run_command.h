@@ -6,9 +6,6 @@
 
 namespace evpool::bench {
 
-// Statuses that all commands end with.
-enum Exit : int { kOk = 0, kWrongReplies = 1, kUsage = 2, kInvalid = 3 };
-
 // Adds the command; when it is given, `chosen` becomes what does it and returns the exit status.
 void add_run_command(CLI::App& app, std::function<int()>& chosen);
 

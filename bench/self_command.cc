@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
@@ -23,7 +24,8 @@
 #include "bench/load_session.h"
 #include "bench/null_server.h"
 #include "bench/plain_client.h"
-#include "bench/run_command.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -153,21 +155,14 @@ double median_of(const MeasuredRow& measured, Contender contender, Figure figure
 
 // Of the generator's rate with the raw dialect to the plain client's: taken inside each round, in
 // which the machine was about as fast for both.
-struct Ratio {
-  double middle = 0;
-  double least = 0;
-  double greatest = 0;
-};
-
-Ratio ratio_of(const MeasuredRow& measured) {
+Spread ratio_of(const MeasuredRow& measured) {
   std::vector<double> ratios;
   ratios.reserve(measured.rounds[kPlain].size());
   for (std::size_t i = 0; i < measured.rounds[kPlain].size(); ++i) {
     ratios.push_back(measured.rounds[kRaw][i].requests_per_second /
                      measured.rounds[kPlain][i].requests_per_second);
   }
-  const auto [least, greatest] = std::minmax_element(ratios.begin(), ratios.end());
-  return {median(ratios), *least, *greatest};
+  return spread_of(ratios);
 }
 
 void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
@@ -181,10 +176,10 @@ void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows
       "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
       kPayloadBytes, options.rounds, to_string(options.duration));
   for (const MeasuredRow& row : rows) {
-    const Ratio ratio = ratio_of(row);
+    const Spread ratio = ratio_of(row);
     fmt::print("| {} | {:.0f} | {:.0f} | {:.2f} ({:.2f}..{:.2f}) | {:.0f} | {:.0f} | {:.3f} |\n",
                row.row.name, median_of(row, kPlain, &Figures::requests_per_second),
-               median_of(row, kRaw, &Figures::requests_per_second), ratio.middle, ratio.least,
+               median_of(row, kRaw, &Figures::requests_per_second), ratio.median, ratio.least,
                ratio.greatest, median_of(row, kFrames, &Figures::requests_per_second),
                median_of(row, kFrames, &Figures::cpu_ns_per_request),
                median_of(row, kFrames, &Figures::calls_per_request));
@@ -194,14 +189,12 @@ void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows
     fmt::print(
         "- {}: the generator drives a null server at {:.2f} of what the plainest client reaches "
         "(goal {:.1f})\n",
-        row.row.name, ratio_of(row).middle, kGoal);
+        row.row.name, ratio_of(row).median, kGoal);
   }
   for (const MeasuredRow& row : rows) {
     for (const std::string& fault : row.faults) fmt::print("\n{}: {}\n", row.row.name, fault);
   }
-  fmt::print("\n## Measured with\n\n");
-  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
-    fmt::print("- {}: {}\n", name, value);
+  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kSeed)));
 }
 
 nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender) {
@@ -235,16 +228,15 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
     for (const Contender contender : {kPlain, kRaw, kFrames}) {
       row[kContenderKeys[contender]] = to_json(measured, contender);
     }
-    const Ratio ratio = ratio_of(measured);
+    const Spread ratio = ratio_of(measured);
     row["generator_to_plain"] = {
-        {"median", ratio.middle}, {"least", ratio.least}, {"greatest", ratio.greatest}};
-    row["goal_reached"] = ratio.middle >= kGoal;
+        {"median", ratio.median}, {"least", ratio.least}, {"greatest", ratio.greatest}};
+    row["goal_reached"] = ratio.median >= kGoal;
     row["wrong"] = measured.wrong;
     row["faults"] = measured.faults;
     object["rows"].push_back(row);
   }
-  for (const auto& [name, value] : collect_provenance(own_arguments(), kSeed).facts)
-    object["provenance"][name] = value;
+  object["provenance"] = provenance_to_json(collect_provenance(own_arguments(), kSeed));
   fmt::print("{}\n", object.dump(2));
 }
 

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/exit_status.h"
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
 #include "bench/load_session.h"
 #include "bench/output_file.h"
 #include "bench/report_html.h"
 #include "bench/report_json.h"
-#include "bench/run_command.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 

@@ -1,13 +1,13 @@
 #include "bench/load/datagrams.h"
 
-#include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <stdexcept>
+
+#include "bench/load/system.h"
 
 namespace evpool::bench {
 namespace {
@@ -17,11 +17,6 @@ constexpr std::size_t kMessagesPerCall = 64;
 constexpr std::size_t kMostSegments = 64;
 // One segmented send is one IP packet until the device: 65,535 less both headers.
 constexpr std::size_t kMostSegmentedBytes = 65'507;
-
-[[noreturn]] void fail(const char* what) {
-  throw std::runtime_error(
-      fmt::format("{}: {}", what, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
-}
 
 }  // namespace
 
@@ -112,7 +107,7 @@ DatagramQueue::Flushed DatagramQueue::flush(int descriptor, bool& offload) {
     } else if (groups[0].datagrams > 1) {
       offload = false;
     } else {
-      fail("cannot send a datagram");
+      throw_errno("cannot send a datagram");
     }
   }
   return flushed;
@@ -134,7 +129,7 @@ DatagramReceiver::Received DatagramReceiver::receive(
   const int messages = recvmmsg(descriptor, messages_.data(), kMessages, MSG_DONTWAIT, nullptr);
   if (messages < 0) {
     received.refused = errno == ECONNREFUSED;
-    if (errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED) fail("cannot receive");
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED) throw_errno("cannot receive");
     return received;
   }
   received.messages = static_cast<std::size_t>(messages);

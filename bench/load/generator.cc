@@ -27,9 +27,9 @@ void check(const LoadOptions& options) {
                      options.connections));
   refuse(options.in_flight < 1, "at least one request must be in flight on each connection");
   const std::size_t each = (options.connections + options.threads - 1) / options.threads;
-  refuse(options.in_flight > kMostInFlight / each,
+  refuse(options.in_flight > RequestTable::kMostPending / each,
          fmt::format("{} x {} requests in flight on a thread are more than {}", each,
-                     options.in_flight, kMostInFlight));
+                     options.in_flight, RequestTable::kMostPending));
   refuse(options.rate && !(*options.rate > 0 && std::isfinite(*options.rate)),
          "the rate must be above 0");
   refuse(options.burst_requests < 1, "a burst has at least one request");

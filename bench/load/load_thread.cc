@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +15,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "bench/load/generator.h"
+#include "bench/load/system.h"
 
 namespace evpool::bench {
 namespace {
@@ -26,37 +25,10 @@ constexpr std::size_t kReceiveBytes = std::size_t{256} << 10U;
 constexpr std::size_t kFlushBytes = std::size_t{64} << 10U;
 // How often a thread looks up although nothing has happened.
 constexpr std::chrono::milliseconds kTick{10};
-constexpr std::chrono::milliseconds kLongestHold{10};
-
-// A request's number on the wire: multiplied by an odd constant, which can be undone, so that a
-// damaged id is nobody's and not another request's.
-constexpr std::uint64_t kScramble = 0x9E3779B97F4A7C15;
-constexpr std::uint64_t inverse_of(std::uint64_t odd) {
-  std::uint64_t inverse = odd;  // right in the lowest 3 bits; each of Newton's steps doubles them
-  for (int step = 0; step < 5; ++step) inverse *= 2 - odd * inverse;
-  return inverse;
-}
-static_assert(kScramble * inverse_of(kScramble) == 1);
-std::uint64_t id_of(std::uint64_t number) { return number * kScramble; }
-std::uint64_t number_of(std::uint64_t id) { return id * inverse_of(kScramble); }
-
-std::uint64_t sequence_of(std::uint64_t number) { return number >> kSlotBits; }
-std::size_t slot_of(std::uint64_t number) { return number & ((1U << kSlotBits) - 1); }
-
-[[noreturn]] void fail(const char* what) {
-  throw std::runtime_error(
-      fmt::format("{}: {}", what, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
-}
 
 std::uint64_t ns(std::chrono::steady_clock::duration duration) {
   const auto count = std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
   return count > 0 ? static_cast<std::uint64_t>(count) : 0;
-}
-
-double thread_cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
 void pin_to(int cpu) {
@@ -84,7 +56,7 @@ LoadThread::LoadThread(LoadRun& run, std::size_t thread)
       offload_(options_.offload),
       random_(random_for(options_.seed, thread)),
       measured_left_(share_of_count(options_, thread)) {
-  if (epoll_ < 0) fail("cannot create an epoll descriptor");
+  if (epoll_ < 0) throw_errno("cannot create an epoll descriptor");
   if (options_.rate) arrivals_.emplace(options_, thread);
   if (is_udp()) {
     receiver_ = std::make_unique<DatagramReceiver>();
@@ -120,7 +92,8 @@ void LoadThread::open(std::uint32_t index) {
   }
   connection.wants_writable = false;
   epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("cannot watch a socket");
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0)
+    throw_errno("cannot watch a socket");
   ++usable_;
   offer(index);
 }
@@ -143,11 +116,11 @@ void LoadThread::lose(std::uint32_t index) {
   connection.broken = false;
   --usable_;
   ++result_.account.connections_lost;
-  for (Slot& slot : slots_) {
-    if (!slot.busy || slot.connection != index) continue;
-    result_.account.unresolved += is_measured(slot) ? 1 : 0;
-    release(slot);
-  }
+  requests_.visit_pending([&](Request& request) {
+    if (request.connection != index) return;
+    result_.account.unresolved += is_measured(request) ? 1 : 0;
+    end(request, Fate::unknown);
+  });
 }
 
 bool LoadThread::is_usable(const Connection& connection) const {
@@ -207,22 +180,8 @@ void LoadThread::fill(std::uint32_t index) {
 }
 
 void LoadThread::send(std::uint32_t index, Clock::time_point due) {
-  if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
-    slots_.emplace_back();
-  }
-  const std::uint32_t place = free_slots_.back();
-  free_slots_.pop_back();
-  const std::uint64_t sequence = next_sequence_++;
-  const std::uint64_t number = sequence << kSlotBits | place;
-  Slot& slot = slots_[place];
-  slot = {.number = number,
-          .due = due,
-          .sent = now_,
-          .connection = index,
-          .kind = run_.workload.pick(random_),
-          .busy = true};
-  const bool measured = is_measured(slot);
+  const Request& sent = requests_.add(due, now_, index, run_.workload.pick(random_));
+  const bool measured = is_measured(sent);
   if (measured) {
     ++result_.account.scheduled;
     ++result_.account.sent;
@@ -235,23 +194,22 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due) {
     // Of an open loop, more may be due by now.
     if (--measured_left_ == 0) send_until_ = due;
   }
-  by_age_.push_back(number);
-  ++in_flight_;
 
   Connection& connection = connections_[index];
   ++connection.in_flight;
   ++connection.requests;
-  if (!run_.dialect.has_ids()) connection.order.push_back(number);
-  const OutgoingRequest request = {.id = id_of(number),
-                                   .job = run_.workload.job(slot.kind),
-                                   .payload = run_.workload.payload(slot.kind, sequence),
+  if (!run_.dialect.has_ids()) connection.order.push_back(sent.number);
+  const OutgoingRequest request = {.id = RequestTable::id_of(sent.number),
+                                   .job = run_.workload.job(sent.kind),
+                                   .payload = run_.workload.payload(sent.kind, sent.sequence()),
                                    .timeout_ms = static_cast<std::uint32_t>(
                                        options_.deadline.value_or(options_.timeout).count()),
                                    .priority = options_.priority};
   if (is_udp()) {
     request_.clear();
     run_.dialect.append_request(request, request_);
-    add_datagram(connection, request_, measured);
+    connection.datagrams.add(request_, measured, options_.impairment, random_, now_,
+                             result_.account);
   } else {
     run_.dialect.append_request(request, connection.unsent);
   }
@@ -259,41 +217,10 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due) {
   if (connection.unsent.size() - connection.sent_bytes >= kFlushBytes) flush_stream(index);
 }
 
-void LoadThread::add_datagram(Connection& connection, std::string_view datagram, bool measured) {
-  const Impairment& impairment = options_.impairment;
-  if (!impairment.any()) {
-    connection.datagrams.add(datagram);
-    return;
-  }
-  std::uniform_real_distribution<double> chance(0, 1);
-  Account& account = result_.account;
-  if (chance(random_) < impairment.drop) {
-    account.impaired_drops += measured ? 1 : 0;
-    return;
-  }
-  const bool twice = chance(random_) < impairment.duplicate;
-  account.impaired_duplicates += twice ? 1 : 0;
-  if (!twice && connection.held.empty() && chance(random_) < impairment.reorder) {
-    connection.held = datagram;
-    connection.held_since = now_;
-    return;
-  }
-  connection.datagrams.add(datagram);
-  if (twice) connection.datagrams.add(datagram);
-  if (connection.held.empty()) return;
-  connection.datagrams.add(connection.held);
-  connection.held.clear();
-  ++account.impaired_reorders;
-}
-
 // Those that nothing has overtaken.
 void LoadThread::release_held() {
   for (std::uint32_t index = 0; index < connections_.size(); ++index) {
-    Connection& connection = connections_[index];
-    if (connection.held.empty() || now_ - connection.held_since < kLongestHold) continue;
-    connection.datagrams.add(connection.held);
-    connection.held.clear();
-    mark(index);
+    if (connections_[index].datagrams.release_held(now_)) mark(index);
   }
 }
 
@@ -349,11 +276,11 @@ void LoadThread::flush_stream(std::uint32_t index) {
 
 void LoadThread::flush_datagrams(std::uint32_t index) {
   Connection& connection = connections_[index];
-  const auto flushed = connection.datagrams.flush(connection.socket->get(), offload_);
+  const auto flushed = connection.datagrams.queue().flush(connection.socket->get(), offload_);
   result_.send_calls += flushed.calls;
   result_.offload_used |= flushed.offloaded;
   result_.refused |= flushed.refused;
-  watch(index, !connection.datagrams.empty());
+  watch(index, !connection.datagrams.queue().empty());
 }
 
 void LoadThread::watch(std::uint32_t index, bool writable) {
@@ -361,7 +288,7 @@ void LoadThread::watch(std::uint32_t index, bool writable) {
   if (std::exchange(connection.wants_writable, writable) == writable) return;
   epoll_event event = {.events = writable ? EPOLLIN | EPOLLOUT : EPOLLIN, .data = {.u32 = index}};
   if (epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket->get(), &event) != 0) {
-    fail("cannot watch a socket");
+    throw_errno("cannot watch a socket");
   }
 }
 
@@ -374,7 +301,7 @@ void LoadThread::poll() {
       .tv_nsec = static_cast<long>(ns(wait % std::chrono::seconds(1)))};
   std::array<epoll_event, 64> events;
   const int ready = epoll_pwait2(epoll_, events.data(), events.size(), &timeout, nullptr);
-  if (ready < 0 && errno != EINTR) fail("cannot wait for replies");
+  if (ready < 0 && errno != EINTR) throw_errno("cannot wait for replies");
   now_ = Clock::now();
   for (int i = 0; i < ready; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
@@ -435,85 +362,70 @@ void LoadThread::take_reply(std::uint32_t index, const IncomingReply& reply) {
   Connection& connection = connections_[index];
   std::uint64_t number = UINT64_MAX;
   if (reply.id) {
-    number = number_of(*reply.id);
+    number = RequestTable::number_of(*reply.id);
   } else if (!connection.order.empty()) {
     number = connection.order.front();
     connection.order.pop_front();
   }
-  const std::size_t place = slot_of(number);
-  if (place >= slots_.size() || !slots_[place].busy || slots_[place].number != number ||
-      slots_[place].connection != index) {
+  Request* const request = requests_.find(number);
+  if (request == nullptr || request->connection != index) {
     take_stray(number);
     return;
   }
-  Slot& slot = slots_[place];
   ++result_.answered;
-  fates_.set(sequence_of(number), FateTable::Fate::answered);
-  if (is_measured(slot)) count(slot, reply);
-  release(slot);
+  if (is_measured(*request)) count(*request, reply);
+  end(*request, Fate::answered);
 }
 
 void LoadThread::take_stray(std::uint64_t number) {
-  const std::uint64_t sequence = sequence_of(number);
-  const auto fate = sequence < next_sequence_ ? fates_.get(sequence) : FateTable::Fate::in_flight;
-  switch (fate) {
-    case FateTable::Fate::answered:
+  switch (requests_.fate_of(number)) {
+    case Fate::answered:
       ++result_.account.duplicates;
       return;
-    case FateTable::Fate::lost:
+    case Fate::lost:
       ++result_.account.late;
       return;
-    case FateTable::Fate::in_flight:
+    case Fate::unknown:
       ++result_.account.unknown;
   }
 }
 
-void LoadThread::count(const Slot& slot, const IncomingReply& reply) {
+void LoadThread::count(const Request& request, const IncomingReply& reply) {
   result_.last_reply_s = std::chrono::duration<double>(now_ - warm_until_).count();
   if (reply.status != Status::ok) {
     ++result_.account.refused[static_cast<std::size_t>(reply.status)];
     ++part_->refused;
-  } else if (!run_.workload.is_right(slot.kind, sequence_of(slot.number), reply.payload)) {
+  } else if (!run_.workload.is_right(request.kind, request.sequence(), reply.payload)) {
     ++result_.account.wrong;
     ++part_->wrong;
   } else {
     ++result_.account.ok;
     ++part_->ok;
-    part_->latency.record(ns(now_ - slot.due));
-    if (arrivals_) result_.service.record(ns(now_ - slot.sent));
+    part_->latency.record(ns(now_ - request.due));
+    if (arrivals_) result_.service.record(ns(now_ - request.sent));
   }
 }
 
-// The request has ended; its place in flight is free.
-void LoadThread::release(Slot& slot) {
-  const std::uint32_t index = slot.connection;
-  slot.busy = false;
-  free_slots_.push_back(static_cast<std::uint32_t>(slot_of(slot.number)));
-  --in_flight_;
+// Its place in flight is free then.
+void LoadThread::end(Request& request, Fate fate) {
+  const std::uint32_t index = request.connection;
+  requests_.end(request, fate);
   Connection& connection = connections_[index];
   if (--connection.in_flight == 0 && options_.reconnect_every > 0) mark(index);
   arrivals_ ? offer(index) : fill(index);
 }
 
 void LoadThread::expire() {
-  while (!by_age_.empty()) {
-    const std::uint64_t number = by_age_.front();
-    Slot& slot = slots_[slot_of(number)];
-    if (slot.busy && slot.number == number) {
-      if (now_ - slot.sent < options_.timeout) return;
-      fates_.set(sequence_of(number), FateTable::Fate::lost);
-      if (is_measured(slot)) {
-        ++result_.account.lost;
-        ++part_->lost;
-      }
-      // A lost datagram's reply will not come; a stream's will, before those of later requests.
-      auto& order = connections_[slot.connection].order;
-      if (is_udp() && !order.empty() && order.front() == number) order.pop_front();
-      by_age_.pop_front();
-      release(slot);
-    } else {
-      by_age_.pop_front();
+  for (Request* oldest = requests_.oldest(); oldest != nullptr; oldest = requests_.oldest()) {
+    if (now_ - oldest->sent < options_.timeout) return;
+    if (is_measured(*oldest)) {
+      ++result_.account.lost;
+      ++part_->lost;
     }
+    // A lost datagram's reply will not come; a stream's will, before those of later requests.
+    auto& order = connections_[oldest->connection].order;
+    if (is_udp() && !order.empty() && order.front() == oldest->number) order.pop_front();
+    end(*oldest, Fate::lost);
   }
 }
 
@@ -521,21 +433,21 @@ void LoadThread::expire() {
 
 void LoadThread::end_intervals() {
   while (now_ >= interval_until_) {
-    part_->in_flight = in_flight_;
+    part_->in_flight = requests_.pending();
     run_.collector.deliver(interval_index_++, *part_);
     *part_ = {};
     interval_until_ += options_.interval;
   }
 }
 
-LoadThread::Clock::time_point LoadThread::next_event() const {
+LoadThread::Clock::time_point LoadThread::next_event() {
   auto next = std::min(now_ + kTick, interval_until_);
   // Without a place in flight, too: that it was missing then must be seen, or it would count as
   // lag.
   if (arrivals_ && next_due_ < send_until_ && !no_place_) next = std::min(next, next_due_);
   if (is_sending()) next = std::min(next, send_until_);
-  if (!by_age_.empty()) {
-    next = std::min(next, slots_[slot_of(by_age_.front())].sent + options_.timeout);
+  if (const Request* const oldest = requests_.oldest(); oldest != nullptr) {
+    next = std::min(next, oldest->sent + options_.timeout);
   }
   return next;
 }
@@ -551,13 +463,13 @@ void LoadThread::obey_stop_requests() {
 }
 
 void LoadThread::settle() {
-  for (const Slot& slot : slots_) {
-    result_.account.unresolved += slot.busy && is_measured(slot) ? 1 : 0;
-  }
+  requests_.visit_pending([this](const Request& request) {
+    result_.account.unresolved += is_measured(request) ? 1 : 0;
+  });
   for (const Connection& connection : connections_) {
     result_.account.kernel_drops += connection.kernel_drops;
   }
-  part_->in_flight = in_flight_;
+  part_->in_flight = requests_.pending();
   run_.collector.deliver(interval_index_++, *part_);
   result_.intervals = interval_index_;
 }
@@ -579,7 +491,7 @@ ThreadResult LoadThread::work() {
     expire();
     end_intervals();
     if (!dirty_.empty()) continue;  // expired requests have made room for others
-    if (!is_sending() && in_flight_ == 0) break;
+    if (!is_sending() && requests_.pending() == 0) break;
     if (usable_ == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
     poll();
   }

@@ -18,17 +18,14 @@
 #include "bench/load/collector.h"
 #include "bench/load/datagrams.h"
 #include "bench/load/dialect.h"
-#include "bench/load/fate_table.h"
+#include "bench/load/impaired_queue.h"
 #include "bench/load/latency_histogram.h"
 #include "bench/load/load_options.h"
+#include "bench/load/request_table.h"
 #include "bench/load/workload.h"
 #include "client/transport.h"
 
 namespace evpool::bench {
-
-// A request's number: its sequence number and, in the lower bits, its place among those in flight.
-inline constexpr unsigned kSlotBits = 24;
-inline constexpr std::size_t kMostInFlight = std::size_t{1} << kSlotBits;
 
 // What the threads of a run have in common. Constant while they run, but for the atomics.
 struct LoadRun {
@@ -71,15 +68,9 @@ class LoadThread {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // A request that has not been answered.
-  struct Slot {
-    std::uint64_t number = 0;  // its sequence number, and then its place in slots_
-    Clock::time_point due;
-    Clock::time_point sent;
-    std::uint32_t connection = 0;
-    Workload::Kind kind;
-    bool busy = false;
-  };
+  using Request = RequestTable::Request;
+  using Fate = RequestTable::Fate;
+
   struct Connection {
     std::unique_ptr<ClientSocket> socket;
     std::unique_ptr<ReplyReader> reader;
@@ -88,9 +79,7 @@ class LoadThread {
     std::uint64_t requests = 0;  // since it was connected
     std::string unsent;          // TCP
     std::size_t sent_bytes = 0;  // of unsent
-    DatagramQueue datagrams;     // UDP
-    std::string held;            // a datagram that is to be overtaken
-    Clock::time_point held_since;
+    ImpairedQueue datagrams;     // UDP
     std::uint32_t kernel_drops = 0;
     bool dirty = false;           // has something to be flushed
     bool wants_writable = false;  // the kernel took not all
@@ -107,7 +96,6 @@ class LoadThread {
   void send_due();
   void fill(std::uint32_t index);
   void send(std::uint32_t index, Clock::time_point due);
-  void add_datagram(Connection& connection, std::string_view datagram, bool measured);
   void release_held();
   void mark(std::uint32_t index);
   void flush_dirty();
@@ -121,17 +109,19 @@ class LoadThread {
   void receive_datagrams(std::uint32_t index);
   void take_reply(std::uint32_t index, const IncomingReply& reply);
   void take_stray(std::uint64_t number);
-  void count(const Slot& slot, const IncomingReply& reply);
-  void release(Slot& slot);
+  void count(const Request& request, const IncomingReply& reply);
+  void end(Request& request, Fate fate);
   void expire();
 
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
-  [[nodiscard]] Clock::time_point next_event() const;
+  [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
   void settle();
 
-  [[nodiscard]] bool is_measured(const Slot& slot) const { return slot.due >= warm_until_; }
+  [[nodiscard]] bool is_measured(const Request& request) const {
+    return request.due >= warm_until_;
+  }
   [[nodiscard]] bool is_udp() const { return options_.transport == Transport::udp; }
 
   LoadRun& run_;
@@ -146,12 +136,7 @@ class LoadThread {
   std::size_t usable_ = 0;               // connections that are not lost
   std::uint32_t started_ = 0;            // connections that a closed loop's ramp has begun with
 
-  std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_slots_;
-  std::deque<std::uint64_t> by_age_;  // numbers in the order of sending
-  std::size_t in_flight_ = 0;
-  std::uint64_t next_sequence_ = 0;
-  FateTable fates_;
+  RequestTable requests_;
 
   Random random_;
   std::optional<ArrivalSchedule> arrivals_;

@@ -163,6 +163,11 @@ double normal_p_value(const RankedSamples& ranked, double pairs, double values) 
 
 double median(std::span<const double> sample) { return median_of_sorted(sorted_copy(sample)); }
 
+Spread spread_of(std::span<const double> sample) {
+  const std::vector<double> sorted = sorted_copy(sample);
+  return {median_of_sorted(sorted), sorted.front(), sorted.back()};
+}
+
 Interval median_interval(std::span<const double> sample, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   return percentile_interval(resampled_medians(sorted_copy(sample), random));

@@ -27,6 +27,13 @@ constexpr std::uint64_t kResamplingSeed = 1;
 
 [[nodiscard]] double median(std::span<const double> sample);
 
+struct Spread {
+  double median = 0;
+  double least = 0;
+  double greatest = 0;
+};
+[[nodiscard]] Spread spread_of(std::span<const double> sample);
+
 // 95 % confidence, by the percentile bootstrap with 10,000 resamples.
 [[nodiscard]] Interval median_interval(std::span<const double> sample,
                                        std::uint64_t seed = kResamplingSeed);

@@ -71,15 +71,12 @@ Workload::Workload(const LoadOptions& options) {
     check(entry, options);
     weight += entry.weight;
     Entry& added = entries_.emplace_back();
-    added.job = entry.job;
+    added.asked = entry;
     added.weight_until = weight;
-    added.size = entry.size;
-    added.has_payload = entry.payload.has_value();
-    added.payload = entry.payload.value_or("");
-    added.upper_payload = to_upper(added.payload);
+    added.upper_payload = to_upper(entry.payload.value_or(""));
     if (options.verify && entry.job == "echo") added.check = Check::same;
     if (options.verify && entry.job == "upper") added.check = Check::upper;
-    if (!added.has_payload) largest = std::max<std::size_t>(largest, entry.size.most);
+    if (!entry.payload) largest = std::max<std::size_t>(largest, entry.size.most);
   }
   letters_.resize(largest + kLetters);
   for (std::size_t i = 0; i < letters_.size(); ++i) {
@@ -95,15 +92,15 @@ Workload::Kind Workload::pick(Random& random) const {
         std::uniform_real_distribution<double>(0, entries_.back().weight_until)(random);
     while (chosen + 1 < entries_.size() && at >= entries_[chosen].weight_until) ++chosen;
   }
-  const Entry& entry = entries_[chosen];
+  const MixEntry& asked = entries_[chosen].asked;
   return {.entry = chosen,
-          .bytes = entry.has_payload ? static_cast<std::uint32_t>(entry.payload.size())
-                                     : pick_size(entry.size, random)};
+          .bytes = asked.payload ? static_cast<std::uint32_t>(asked.payload->size())
+                                 : pick_size(asked.size, random)};
 }
 
 std::string_view Workload::payload(Kind kind, std::uint64_t sequence) const {
-  const Entry& entry = entries_[kind.entry];
-  if (entry.has_payload) return entry.payload;
+  const MixEntry& asked = entries_[kind.entry].asked;
+  if (asked.payload) return *asked.payload;
   return std::string_view(letters_).substr(sequence % kLetters, kind.bytes);
 }
 
@@ -117,7 +114,7 @@ bool Workload::is_right(Kind kind, std::uint64_t sequence, std::string_view repl
     case Check::upper:
       break;
   }
-  if (entry.has_payload) return reply == entry.upper_payload;
+  if (entry.asked.payload) return reply == entry.upper_payload;
   return reply == std::string_view(upper_letters_).substr(sequence % kLetters, kind.bytes);
 }
 

@@ -28,7 +28,7 @@ class Workload {
   };
   [[nodiscard]] Kind pick(Random& random) const;
 
-  [[nodiscard]] std::string_view job(Kind kind) const { return entries_[kind.entry].job; }
+  [[nodiscard]] std::string_view job(Kind kind) const { return entries_[kind.entry].asked.job; }
   // Payloads of requests after each other differ, so that a reply to another one is seen, and cost
   // nothing to make: they are windows into one text.
   [[nodiscard]] std::string_view payload(Kind kind, std::uint64_t sequence) const;
@@ -38,11 +38,8 @@ class Workload {
  private:
   enum class Check : std::uint8_t { none, same, upper };
   struct Entry {
-    std::string job;
+    MixEntry asked;
     double weight_until = 0;  // of this and all before
-    SizeDistribution size;
-    bool has_payload = false;
-    std::string payload;
     std::string upper_payload;
     Check check = Check::none;
   };

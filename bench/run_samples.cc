@@ -1,0 +1,215 @@
+#include "bench/run_samples.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "bench/exit_status.h"
+#include "bench/report_json.h"
+#include "protocol/suggestion.h"
+
+namespace evpool::bench {
+namespace {
+
+using nlohmann::json;
+
+// A result is some kilobytes, and a hundred bytes more for each interval of its series.
+constexpr std::size_t kMaxInputBytes = std::size_t{64} << 20;
+
+// --- Metrics -----------------------------------------------------------------------------------
+
+// A dot separates names, but names have dots too (p99.9): the longest name that is there is taken
+// first. Null when there is no number at the path.
+const json* find_number(const json& object, std::string_view path) {
+  for (std::size_t end = path.size(); end != std::string_view::npos && end > 0;
+       end = path.rfind('.', end - 1)) {
+    const auto member = object.find(std::string(path.substr(0, end)));
+    if (member == object.end()) continue;
+    if (end == path.size()) {
+      if (member->is_number()) return &*member;
+    } else if (member->is_object()) {
+      if (const json* found = find_number(*member, path.substr(end + 1))) return found;
+    }
+  }
+  return nullptr;
+}
+
+void list_numbers(const json& object, const std::string& prefix, std::vector<std::string>& paths) {
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_number()) paths.push_back(prefix + name);
+    if (value.is_object()) list_numbers(value, prefix + name + '.', paths);
+  }
+}
+
+// --- Results -----------------------------------------------------------------------------------
+
+// `where` names the run in what is thrown.
+double value_of(const json& result, const std::string& metric, const std::string& where) {
+  if (!result.is_object() || result.value("schema", json()) != kResultSchema ||
+      !result.value("valid", json()).is_boolean()) {
+    throw Failure(kUsage,
+                  fmt::format("{}: not a result of schema {} (give what 'evpool-bench run --json' "
+                              "prints)",
+                              where, kResultSchema));
+  }
+  if (!result["valid"].get<bool>()) {
+    std::vector<std::string> reasons;
+    for (const json& reason : result.value("invalid", json::array())) {
+      reasons.push_back(reason.is_string() ? reason.get<std::string>() : reason.dump());
+    }
+    if (reasons.empty()) reasons.emplace_back("it does not say why");
+    throw Failure(kInvalid, fmt::format("{}: the run is invalid: {} (repeat it)", where,
+                                        fmt::join(reasons, "; ")));
+  }
+  const json* number = find_number(result, metric);
+  if (number != nullptr) return number->get<double>();
+  std::vector<std::string> paths;
+  list_numbers(result, "", paths);
+  throw Failure(kUsage, fmt::format("--metric {}: not in {}{} (there are: {})", metric, where,
+                                         suggest(metric, paths), fmt::join(paths, ", ")));
+}
+
+// Results one after the other, or in arrays.
+std::vector<json> parse_results(const std::string& text, const std::string& where) {
+  std::vector<json> results;
+  std::istringstream stream(text);
+  try {
+    while (stream >> std::ws && stream.peek() != std::istringstream::traits_type::eof()) {
+      json value;
+      stream >> value;
+      if (value.is_array()) {
+        for (json& element : value) results.push_back(std::move(element));
+      } else {
+        results.push_back(std::move(value));
+      }
+    }
+  } catch (const json::exception& error) {
+    // The library's own number of the error stands before the sentence, in brackets.
+    std::string_view why = error.what();
+    if (const auto end = why.find("] "); end != std::string_view::npos) why.remove_prefix(end + 2);
+    throw Failure(kUsage, fmt::format("{}: not JSON after {} results: {} (give what "
+                                           "'evpool-bench run --json' prints)",
+                                           where, results.size(), why));
+  }
+  if (results.empty()) {
+    throw Failure(kUsage, fmt::format("{}: there is no result in it (give what 'evpool-bench "
+                                           "run --json' prints)",
+                                           where));
+  }
+  return results;
+}
+
+// --- Files and commands ------------------------------------------------------------------------
+
+std::string read_all(std::FILE* file, const std::string& where) {
+  std::string text;
+  std::array<char, 65'536> buffer{};
+  while (const std::size_t bytes = std::fread(buffer.data(), 1, buffer.size(), file)) {
+    text.append(buffer.data(), bytes);
+    if (text.size() > kMaxInputBytes) {
+      throw Failure(kUsage, fmt::format("{}: more than {} MiB (give results only)", where,
+                                             kMaxInputBytes >> 20));
+    }
+  }
+  if (std::ferror(file) != 0) {
+    throw Failure(kUsage, fmt::format("{}: cannot read: {} (give a file of results)", where,
+                                           std::generic_category().message(errno)));
+  }
+  return text;
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+struct CloseCommand {
+  void operator()(std::FILE* command) const { pclose(command); }
+};
+
+struct CommandOutput {
+  std::string text;
+  int status = 0;  // as a shell's $?
+};
+
+// What it writes to standard error goes to ours.
+CommandOutput run_command(const std::string& command, const std::string& where) {
+  std::unique_ptr<std::FILE, CloseCommand> pipe(popen(command.c_str(), "re"));
+  if (pipe == nullptr) {
+    throw Failure(kInvalid, fmt::format("{}: cannot start /bin/sh: {} (try again)", where,
+                                        std::generic_category().message(errno)));
+  }
+  CommandOutput output;
+  output.text = read_all(pipe.get(), where);
+  const int status = pclose(pipe.release());
+  if (status == -1) {
+    throw Failure(kInvalid, fmt::format("{}: cannot learn how it ended: {} (try again)", where,
+                                        std::generic_category().message(errno)));
+  }
+  constexpr int kShellAddsToSignals = 128;
+  output.status = WIFEXITED(status) ? WEXITSTATUS(status) : kShellAddsToSignals + WTERMSIG(status);
+  return output;
+}
+
+void run_once(const std::string& metric, Side& side) {
+  const std::string where =
+      fmt::format("command {}, run {} ('{}')", side.name, side.values.size() + 1, side.source);
+  const CommandOutput output = run_command(side.source, where);
+  std::vector<json> results;
+  try {
+    results = parse_results(output.text, where);
+  } catch (const Failure&) {
+    if (output.status == 0) throw;
+    throw CommandFailure(output.status,
+                         fmt::format("{}: failed with status {} and printed no result (run "
+                                     "it by itself)",
+                                     where, output.status));
+  }
+  if (results.size() != 1) {
+    throw Failure(kUsage, fmt::format("{}: printed {} results (print one, it is run often "
+                                           "enough)",
+                                           where, results.size()));
+  }
+  const double value = value_of(results.front(), metric, where);
+  if (output.status != 0) {  // replies were wrong, for one
+    throw Failure(kInvalid, fmt::format("{}: printed a result but ended with status {} (run it by "
+                                        "itself)",
+                                        where, output.status));
+  }
+  side.values.push_back(value);
+}
+
+}  // namespace
+
+void read_file(const std::string& path, const std::string& metric, Side& side) {
+  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
+  if (file == nullptr) {
+    throw Failure(kUsage, fmt::format("{}: cannot open: {} (give a file of results)", path,
+                                           std::generic_category().message(errno)));
+  }
+  for (const json& result : parse_results(read_all(file.get(), path), path)) {
+    const std::size_t run = side.values.size() + 1;
+    side.values.push_back(value_of(result, metric, fmt::format("{}, run {}", path, run)));
+  }
+}
+
+void run_interleaved(const std::string& metric, std::size_t runs, Side& a, Side& b) {
+  const bool watched = isatty(STDERR_FILENO) == 1;
+  for (std::size_t pair = 0; pair < runs; ++pair) {
+    if (watched) fmt::print(stderr, "run {} of {} of each\n", pair + 1, runs);
+    Side& first = pair % 2 == 0 ? a : b;
+    Side& second = pair % 2 == 0 ? b : a;
+    run_once(metric, first);
+    run_once(metric, second);
+  }
+}
+
+}  // namespace evpool::bench
