@@ -76,7 +76,7 @@ double value_of(const json& result, const std::string& metric, const std::string
   std::vector<std::string> paths;
   list_numbers(result, "", paths);
   throw Failure(kUsage, fmt::format("--metric {}: not in {}{} (there are: {})", metric, where,
-                                         suggest(metric, paths), fmt::join(paths, ", ")));
+                                    suggest(metric, paths), fmt::join(paths, ", ")));
 }
 
 // Results one after the other, or in arrays.
@@ -98,13 +98,13 @@ std::vector<json> parse_results(const std::string& text, const std::string& wher
     std::string_view why = error.what();
     if (const auto end = why.find("] "); end != std::string_view::npos) why.remove_prefix(end + 2);
     throw Failure(kUsage, fmt::format("{}: not JSON after {} results: {} (give what "
-                                           "'evpool-bench run --json' prints)",
-                                           where, results.size(), why));
+                                      "'evpool-bench run --json' prints)",
+                                      where, results.size(), why));
   }
   if (results.empty()) {
     throw Failure(kUsage, fmt::format("{}: there is no result in it (give what 'evpool-bench "
-                                           "run --json' prints)",
-                                           where));
+                                      "run --json' prints)",
+                                      where));
   }
   return results;
 }
@@ -118,12 +118,12 @@ std::string read_all(std::FILE* file, const std::string& where) {
     text.append(buffer.data(), bytes);
     if (text.size() > kMaxInputBytes) {
       throw Failure(kUsage, fmt::format("{}: more than {} MiB (give results only)", where,
-                                             kMaxInputBytes >> 20));
+                                        kMaxInputBytes >> 20));
     }
   }
   if (std::ferror(file) != 0) {
     throw Failure(kUsage, fmt::format("{}: cannot read: {} (give a file of results)", where,
-                                           std::generic_category().message(errno)));
+                                      std::generic_category().message(errno)));
   }
   return text;
 }
@@ -175,8 +175,8 @@ void run_once(const std::string& metric, Side& side) {
   }
   if (results.size() != 1) {
     throw Failure(kUsage, fmt::format("{}: printed {} results (print one, it is run often "
-                                           "enough)",
-                                           where, results.size()));
+                                      "enough)",
+                                      where, results.size()));
   }
   const double value = value_of(results.front(), metric, where);
   if (output.status != 0) {  // replies were wrong, for one
@@ -193,7 +193,7 @@ void read_file(const std::string& path, const std::string& metric, Side& side) {
   const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
   if (file == nullptr) {
     throw Failure(kUsage, fmt::format("{}: cannot open: {} (give a file of results)", path,
-                                           std::generic_category().message(errno)));
+                                      std::generic_category().message(errno)));
   }
   for (const json& result : parse_results(read_all(file.get(), path), path)) {
     const std::size_t run = side.values.size() + 1;

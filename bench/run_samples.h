@@ -1,5 +1,5 @@
-// The values of a metric in the results of several runs: read from files that hold what `evpool-bench
-// run --json` printed, or from commands that print it. One thread.
+// The values of a metric in the results of several runs: read from files that hold what
+// `evpool-bench run --json` printed, or from commands that print it. One thread.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace evpool::bench {
 
-// Why there is nothing to compare, and the exit status that says so. 
+// Why there is nothing to compare, and the exit status that says so.
 class Failure : public std::runtime_error {
  public:
   Failure(int status, const std::string& what) : std::runtime_error(what), status_(status) {}

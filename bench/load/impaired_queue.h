@@ -1,5 +1,5 @@
-// The datagrams of one socket on their way out, and what is done to them on purpose before: dropped,
-// doubled, overtaken by the next. One thread.
+// The datagrams of one socket on their way out, and what is done to them on purpose before:
+// dropped, doubled, overtaken by the next. One thread.
 #pragma once
 
 #include <chrono>
@@ -21,8 +21,8 @@ class ImpairedQueue {
   // Counts in `account` what it does to the datagram; a dropped one only if it is `measured`.
   void add(std::string_view datagram, bool measured, const Impairment& impairment, Random& random,
            Clock::time_point now, Account& account);
-  // Gives up on having the one that is held back overtaken, when it has been held long enough. True:
-  // it has.
+  // Gives up on having the one that is held back overtaken, when it has been held long enough.
+  // True: it has.
   bool release_held(Clock::time_point now);
 
   // What is to be sent.

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,13 +13,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "protocol/address.h"
 #include "protocol/frame.h"
 #include "protocol/frame_splitter.h"
+#include "tests/unit/bench/stoppable_thread.h"
 #include "tests/unit/client/fake_server.h"
 
 namespace evpool {
@@ -40,15 +39,10 @@ class AnsweringServer {
   using Handler = std::function<Answer(const Frame& request)>;
 
   AnsweringServer(bool udp, Handler handler)
-      : udp_(udp),
-        handler_(std::move(handler)),
-        socket_(udp ? Transport::udp : Transport::tcp),
-        stop_(::eventfd(0, EFD_CLOEXEC)) {
-    BoundSocket::check(stop_.get(), "eventfd");
+      : udp_(udp), handler_(std::move(handler)), socket_(udp ? Transport::udp : Transport::tcp) {
     if (!udp) BoundSocket::check(::listen(socket_.get(), SOMAXCONN), "listen");
-    thread_ = std::thread([this] { run(); });
+    thread_.start([this] { run(); });
   }
-  ~AnsweringServer() { stop(); }
   AnsweringServer(const AnsweringServer&) = delete;
   AnsweringServer& operator=(const AnsweringServer&) = delete;
 
@@ -56,12 +50,7 @@ class AnsweringServer {
 
   // Ends the thread when it has answered every datagram that has arrived. What the handler has
   // written may be read then.
-  void stop() {
-    if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    BoundSocket::check(::write(stop_.get(), &one, sizeof(one)), "write");
-    thread_.join();
-  }
+  void stop() { thread_.stop(); }
 
   // Requests answered or dropped. REQUIRES: stopped.
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
@@ -76,7 +65,7 @@ class AnsweringServer {
 
   void run() {
     for (;;) {
-      std::vector<pollfd> waiting = {{.fd = stop_.get(), .events = POLLIN, .revents = 0},
+      std::vector<pollfd> waiting = {thread_.end(),
                                      {.fd = socket_.get(), .events = POLLIN, .revents = 0}};
       for (const auto& connection : connections_) {
         waiting.push_back({.fd = connection->socket.get(), .events = POLLIN, .revents = 0});
@@ -166,11 +155,10 @@ class AnsweringServer {
   const bool udp_;
   const Handler handler_;
   const BoundSocket socket_;                              // the listener, or the UDP socket
-  const Descriptor stop_;                                 // an eventfd
   std::vector<std::unique_ptr<Connection>> connections_;  // of the thread, and the two below
   std::vector<char> buffer_ = std::vector<char>(std::size_t{256} << 10U);
   std::uint64_t requests_ = 0;
-  std::thread thread_;
+  StoppableThread thread_;
 };
 
 }  // namespace evpool

@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,13 +19,13 @@
 #include <memory>
 #include <queue>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "protocol/address.h"
 #include "protocol/frame.h"
 #include "protocol/frame_splitter.h"
+#include "tests/unit/bench/stoppable_thread.h"
 #include "tests/unit/client/fake_server.h"
 
 namespace evpool {
@@ -38,29 +37,19 @@ class DelayingServer {
   using DelayOf = std::function<std::chrono::nanoseconds(std::size_t index)>;
 
   DelayingServer(bool udp, DelayOf delay_of)
-      : udp_(udp),
-        delay_of_(std::move(delay_of)),
-        socket_(udp ? Transport::udp : Transport::tcp),
-        stop_(::eventfd(0, EFD_CLOEXEC)) {
-    BoundSocket::check(stop_.get(), "eventfd");
+      : udp_(udp), delay_of_(std::move(delay_of)), socket_(udp ? Transport::udp : Transport::tcp) {
     const int buffer_bytes = 1 << 20;
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof(buffer_bytes));
     if (!udp) BoundSocket::check(::listen(socket_.get(), SOMAXCONN), "listen");
-    thread_ = std::thread([this] { run(); });
+    thread_.start([this] { run(); });
   }
-  ~DelayingServer() { stop(); }
   DelayingServer(const DelayingServer&) = delete;
   DelayingServer& operator=(const DelayingServer&) = delete;
 
   [[nodiscard]] const Address& address() const { return socket_.address(); }
 
   // Replies that are still kept back are never sent.
-  void stop() {
-    if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    BoundSocket::check(::write(stop_.get(), &one, sizeof(one)), "write");
-    thread_.join();
-  }
+  void stop() { thread_.stop(); }
 
   // What each reply sent was kept back, from after the request's receipt to before its sending:
   // less than any client can see. REQUIRES: stopped.
@@ -88,7 +77,7 @@ class DelayingServer {
 
   void run() {
     for (;;) {
-      std::vector<pollfd> waiting = {{.fd = stop_.get(), .events = POLLIN, .revents = 0},
+      std::vector<pollfd> waiting = {thread_.end(),
                                      {.fd = socket_.get(), .events = POLLIN, .revents = 0}};
       for (const auto& connection : connections_) {
         waiting.push_back({.fd = connection->socket.get(), .events = POLLIN, .revents = 0});
@@ -181,14 +170,13 @@ class DelayingServer {
   const bool udp_;
   const DelayOf delay_of_;
   const BoundSocket socket_;                              // the listener, or the UDP socket
-  const Descriptor stop_;                                 // an eventfd
   std::vector<std::shared_ptr<Connection>> connections_;  // of the thread, and all below
   std::vector<char> buffer_ = std::vector<char>(std::size_t{256} << 10U);
   std::priority_queue<Reply> replies_;
   std::vector<std::chrono::nanoseconds> delays_;
   std::size_t requests_ = 0;
   std::size_t most_at_once_ = 0;
-  std::thread thread_;
+  StoppableThread thread_;
 };
 
 }  // namespace evpool

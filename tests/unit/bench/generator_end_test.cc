@@ -37,11 +37,6 @@ LoadOptions endless(const Address& server, Transport transport = Transport::tcp)
 // --- Interrupted
 // -----------------------------------------------------------------------------------
 
-struct Way {
-  Transport transport;
-  bool open_loop;
-};
-
 class Interrupted : public testing::TestWithParam<Way> {
  protected:
   [[nodiscard]] LoadOptions options_for(const Address& server) const {
@@ -54,14 +49,7 @@ class Interrupted : public testing::TestWithParam<Way> {
   }
   const bool udp = GetParam().transport == Transport::udp;
 };
-INSTANTIATE_TEST_SUITE_P(Over, Interrupted,
-                         testing::Values(Way{Transport::tcp, false}, Way{Transport::udp, false},
-                                         Way{Transport::tcp, true}, Way{Transport::udp, true}),
-                         [](const auto& over) {
-                           return std::string(over.param.transport == Transport::udp ? "udp"
-                                                                                     : "tcp") +
-                                  (over.param.open_loop ? "_open" : "_closed");
-                         });
+INSTANTIATE_TEST_SUITE_P(Over, Interrupted, kEveryWay, name_of_way);
 
 TEST_P(Interrupted, once_waits_for_what_is_in_flight_and_reports) {
   RunControl control;

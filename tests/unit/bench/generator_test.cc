@@ -1,5 +1,6 @@
-// The load generator against servers that answer: every request is accounted for. How a run ends is
-// in generator_end_test.cc; what only datagrams do, in generator_udp_test.cc.
+// The load generator against servers that answer, in every way: every request is accounted for.
+// What only some ways have is in generator_{open_loop,reconnect,udp}_test.cc; how a run ends, in
+// generator_end_test.cc.
 #include "bench/load/generator.h"
 
 #include <gtest/gtest.h>
@@ -25,11 +26,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct Way {
-  Transport transport;
-  bool open_loop;
-};
-
 class Generator : public testing::TestWithParam<Way> {
  protected:
   // In an open loop, as many requests as a slow machine can serve, too; and less in flight than a
@@ -45,14 +41,7 @@ class Generator : public testing::TestWithParam<Way> {
   const bool udp = GetParam().transport == Transport::udp;
   const bool open = GetParam().open_loop;
 };
-INSTANTIATE_TEST_SUITE_P(Over, Generator,
-                         testing::Values(Way{Transport::tcp, false}, Way{Transport::udp, false},
-                                         Way{Transport::tcp, true}, Way{Transport::udp, true}),
-                         [](const auto& over) {
-                           return std::string(over.param.transport == Transport::udp ? "udp"
-                                                                                     : "tcp") +
-                                  (over.param.open_loop ? "_open" : "_closed");
-                         });
+INSTANTIATE_TEST_SUITE_P(Over, Generator, kEveryWay, name_of_way);
 
 TEST_P(Generator, an_honest_server_makes_every_request_ok) {
   for (const std::size_t in_flight : {1U, 7U}) {
@@ -489,124 +478,6 @@ TEST_P(Generator, intervals_follow_each_other_while_the_run_goes_on) {
     EXPECT_EQ(seen[i].interval.sent, result.series[i].sent);
   }
   EXPECT_EQ(result.series.back().in_flight, 0U);
-}
-
-// --- Open loops
-// ------------------------------------------------------------------------------------
-
-TEST(OpenLoop, a_server_that_is_too_slow_is_blamed_and_not_the_generator) {
-  for (const bool udp : {false, true}) {
-    // Serves 200 a second, one at a time; shorter than the generator's tick.
-    DelayingServer server(udp, [](std::size_t) { return 5ms; });
-    LoadOptions options = all_measured(server.address(), udp ? Transport::udp : Transport::tcp);
-    options.rate = 1'000;
-    options.arrivals = Arrivals::constant;
-    options.duration = 300ms;
-    const LoadResult result = run_load(options);
-    server.stop();
-    expect_balance(result);
-    EXPECT_EQ(result.account.sent, server.requests());
-    EXPECT_EQ(result.account.ok, result.account.sent);
-    EXPECT_NEAR(static_cast<double>(result.account.scheduled), 299.5, 1);
-    EXPECT_GE(result.account.skipped, 238U);  // 60 can be served in that time
-    EXPECT_TRUE(is_invalid_for(result, "of 299 requests were due and never sent") ||
-                is_invalid_for(result, "of 300 requests were due and never sent"));
-    EXPECT_FALSE(is_invalid_for(result, "could not keep its schedule"));
-    // Nearly all waited for a place, and that is in their latency, not in the generator's lag.
-    EXPECT_GE(result.held_back * 10, result.account.sent * 9);
-    EXPECT_GT(result.latency.max_ns(), 150'000'000U);
-    EXPECT_LT(result.service.percentile_ns(50), 100'000'000U);
-  }
-}
-
-TEST(OpenLoop, what_waited_for_a_place_a_short_while_is_held_back_too) {
-  // Due every 5 ms: each odd request 2 ms before the place of the even one is free, and within the
-  // generator's tick. Its wait is the server's fault, and ends before anything else is due.
-  DelayingServer server(false, [](std::size_t i) { return i % 2 == 0 ? 7ms : 0ms; });
-  LoadOptions options = all_measured(server.address(), Transport::tcp);
-  options.rate = 200;
-  options.arrivals = Arrivals::constant;
-  options.duration = kNeverLate;
-  options.count = 60;
-  const LoadResult result = run_load(options);
-  server.stop();
-  expect_balance(result);
-  EXPECT_EQ(result.account.ok, 60U);
-  // 30, but for what a busy machine moves; hardly any when only later wake-ups look.
-  EXPECT_GE(result.held_back, 12U);
-}
-
-TEST(OpenLoop, what_is_skipped_is_no_more_than_the_count) {
-  AnsweringServer server(false, mute);
-  LoadOptions options = all_measured(server.address(), Transport::tcp);
-  options.rate = 10'000;
-  options.duration = 50ms;
-  options.timeout = 200ms;
-  options.count = 10;
-  const LoadResult result = run_load(options);
-  expect_balance(result);
-  EXPECT_EQ(result.account.scheduled, 10U);
-  EXPECT_EQ(result.account.sent, 1U);
-  EXPECT_EQ(result.account.skipped, 9U);
-}
-
-TEST(OpenLoop, a_count_is_exact_when_many_are_due_at_once) {
-  for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::constant, Arrivals::burst}) {
-    for (const auto warm_up : {0ms, 10ms}) {
-      AnsweringServer server(false, honest);
-      LoadOptions options = all_measured(server.address(), Transport::tcp);
-      options.in_flight = 10'000;
-      options.rate = 200'000;
-      options.arrivals = arrivals;
-      options.burst_requests = 500;
-      options.warm_up = warm_up;
-      options.count = 1'234;
-      const LoadResult result = run_load(options);
-      server.stop();
-      expect_balance(result);
-      EXPECT_EQ(result.account.scheduled, 1'234U);
-      EXPECT_EQ(result.account.ok, 1'234U);
-    }
-  }
-}
-
-// --- Connections
-// -----------------------------------------------------------------------------------
-
-TEST(TcpGenerator, makes_connections_anew_after_as_many_requests_as_asked_for) {
-  for (const std::optional<double> rate : {std::optional<double>{}, std::optional<double>{2'000}}) {
-    for (const std::size_t in_flight : {1U, 3U, 8U}) {
-      AnsweringServer server(false, honest);
-      LoadOptions options = all_measured(server.address(), Transport::tcp);
-      options.rate = rate;
-      options.in_flight = in_flight;
-      options.duration = kNeverLate;
-      options.reconnect_every = 5;
-      options.count = 23;
-      const LoadResult result = run_load(options);
-      server.stop();
-      expect_balance(result);
-      expect_no_strays(result.account);
-      EXPECT_EQ(result.account.ok, 23U);
-      EXPECT_EQ(server.requests(), 23U);
-      EXPECT_EQ(result.account.reconnects, 4U);
-    }
-  }
-}
-
-TEST(TcpGenerator, lost_requests_do_not_keep_a_connection_from_being_made_anew) {
-  AnsweringServer server(false, EveryTenth({.action = Answer::Action::drop}));
-  LoadOptions options = all_measured(server.address(), Transport::tcp);
-  options.in_flight = 2;
-  options.duration = kNeverLate;
-  options.timeout = 200ms;
-  options.reconnect_every = 10;
-  options.count = 30;
-  const LoadResult result = run_load(options);
-  expect_balance(result);
-  EXPECT_EQ(result.account.lost, 3U);
-  EXPECT_EQ(result.account.ok, 27U);
-  EXPECT_EQ(result.account.reconnects, 2U);
 }
 
 }  // namespace

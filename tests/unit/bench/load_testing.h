@@ -57,6 +57,19 @@ inline LoadOptions all_measured(const Address& server, Transport transport) {
   return options;
 }
 
+// The ways to make load, for tests of all of them.
+struct Way {
+  Transport transport;
+  bool open_loop;
+};
+inline const auto kEveryWay =
+    testing::Values(Way{Transport::tcp, false}, Way{Transport::udp, false},
+                    Way{Transport::tcp, true}, Way{Transport::udp, true});
+inline std::string name_of_way(const testing::TestParamInfo<Way>& way) {
+  return std::string(way.param.transport == Transport::udp ? "udp" : "tcp") +
+         (way.param.open_loop ? "_open" : "_closed");
+}
+
 inline LoadResult run_load(const LoadOptions& options, RunControl& control) {
   return run_load(options, *make_frame_dialect(), control);
 }

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,12 +16,12 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "protocol/address.h"
 #include "protocol/frame.h"
+#include "tests/unit/bench/stoppable_thread.h"
 #include "tests/unit/client/fake_server.h"
 
 namespace evpool {
@@ -55,9 +54,7 @@ class LossyRelay {
       : plan_(plan),
         random_(plan.seed),
         client_side_(Transport::udp),
-        server_side_(Transport::udp),
-        stop_(::eventfd(0, EFD_CLOEXEC)) {
-    BoundSocket::check(stop_.get(), "eventfd");
+        server_side_(Transport::udp) {
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -69,20 +66,14 @@ class LossyRelay {
       const int buffer_bytes = 1 << 20;
       ::setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof(buffer_bytes));
     }
-    thread_ = std::thread([this] { run(); });
+    thread_.start([this] { run(); });
   }
-  ~LossyRelay() { stop(); }
   LossyRelay(const LossyRelay&) = delete;
   LossyRelay& operator=(const LossyRelay&) = delete;
 
   [[nodiscard]] const Address& address() const { return client_side_.address(); }
 
-  void stop() {
-    if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    BoundSocket::check(::write(stop_.get(), &one, sizeof(one)), "write");
-    thread_.join();
-  }
+  void stop() { thread_.stop(); }
 
   // Requests that met with it. REQUIRES: stopped.
   [[nodiscard]] std::uint64_t count(Fate fate) const { return counts_.at(fate); }
@@ -93,7 +84,7 @@ class LossyRelay {
   void run() {
     for (;;) {
       std::array<pollfd, 3> waiting = {
-          {{.fd = stop_.get(), .events = POLLIN, .revents = 0},
+          {thread_.end(),
            {.fd = client_side_.get(), .events = POLLIN, .revents = 0},
            {.fd = server_side_.get(), .events = POLLIN, .revents = 0}}};
       const bool delays = delayed_request_.has_value() || delayed_reply_.has_value();
@@ -190,7 +181,6 @@ class LossyRelay {
   std::mt19937_64 random_;
   const BoundSocket client_side_;
   const BoundSocket server_side_;
-  const Descriptor stop_;  // an eventfd
   // Of the thread.
   sockaddr_in client_{};
   std::size_t requests_ = 0;
@@ -199,7 +189,7 @@ class LossyRelay {
   std::optional<std::string> delayed_request_;
   std::optional<std::string> delayed_reply_;
   std::vector<char> buffer_ = std::vector<char>(std::size_t{64} << 10U);
-  std::thread thread_;
+  StoppableThread thread_;
 };
 
 }  // namespace evpool
