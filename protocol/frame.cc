@@ -198,7 +198,7 @@ bool is_answerable(std::string_view datagram) {
   return type != FrameType::reply && type != FrameType::pong;
 }
 
-FrameError decode_datagram(std::string_view datagram, Frame& frame) {
+FrameError decode_datagram(std::string_view datagram, FrameView& frame) {
   if (const FrameError error = decode_header(datagram, frame.header); error != FrameError::none) {
     return error;
   }
@@ -207,9 +207,19 @@ FrameError decode_datagram(std::string_view datagram, Frame& frame) {
   const std::size_t payload_bytes = frame.header.payload_bytes;
   if (body.size() < name_bytes + payload_bytes) return FrameError::truncated;
   if (body.size() > name_bytes + payload_bytes) return FrameError::trailing;
-  frame.name.assign(body.substr(0, name_bytes));
-  frame.payload.assign(body.substr(name_bytes));
+  frame.name = body.substr(0, name_bytes);
+  frame.payload = body.substr(name_bytes);
   return FrameError::none;
+}
+
+FrameError decode_datagram(std::string_view datagram, Frame& frame) {
+  FrameView view;
+  const FrameError error = decode_datagram(datagram, view);
+  frame.header = view.header;
+  if (error != FrameError::none) return error;
+  frame.name.assign(view.name);
+  frame.payload.assign(view.payload);
+  return error;
 }
 
 }  // namespace evpool

@@ -28,6 +28,14 @@ struct Frame {
   std::string payload;
 };
 
+// A frame whose bytes are elsewhere, for as long as its giver says.
+struct FrameView {
+  FrameHeader header;
+  std::string_view name = {};
+  std::string_view payload = {};
+  std::string* body = nullptr;  // holds the payload, if it was received there; may be moved from
+};
+
 enum class FrameError : std::uint8_t {
   none,
   truncated,     // the bytes end before the frame does
@@ -70,7 +78,8 @@ void append_reply_header(std::uint64_t id, Status status, std::uint32_t payload_
 // answers would never stop.
 [[nodiscard]] bool is_answerable(std::string_view datagram);
 
-// Reads a datagram that must hold exactly one frame.
+// Reads a datagram that must hold exactly one frame; the view is one of the datagram.
+[[nodiscard]] FrameError decode_datagram(std::string_view datagram, FrameView& frame);
 [[nodiscard]] FrameError decode_datagram(std::string_view datagram, Frame& frame);
 
 }  // namespace evpool

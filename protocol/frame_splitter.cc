@@ -33,6 +33,21 @@ void FrameSplitter::push(std::string_view bytes) {
 }
 
 FrameSplitter::Item FrameSplitter::next(Frame& frame) {
+  FrameView view;
+  const Item item = next(view);
+  if (item == Item::need_more) return item;
+  frame.header = view.header;
+  frame.name.assign(view.name);
+  if (view.body != nullptr) {
+    frame.payload = std::move(*view.body);
+  } else {
+    frame.payload.assign(view.payload);
+  }
+  return item;
+}
+
+FrameSplitter::Item FrameSplitter::next(FrameView& frame) {
+  release_given();
   if (error_ != FrameError::none) {
     input_ = {};
     return Item::need_more;
@@ -46,11 +61,23 @@ FrameSplitter::Item FrameSplitter::next(Frame& frame) {
   if (!in_body_) return next_header(frame);
   if (!fill_body()) return Item::need_more;
   in_body_ = false;
-  frame = std::exchange(body_frame_, {});
+  given_body_ = true;
+  frame = {.header = body_frame_.header,
+           .name = body_frame_.name,
+           .payload = body_frame_.payload,
+           .body = &body_frame_.payload};
   return Item::frame;
 }
 
-FrameSplitter::Item FrameSplitter::next_header(Frame& frame) {
+void FrameSplitter::release_given() {
+  if (std::exchange(given_kept_, false)) {
+    kept_.clear();
+    if (kept_.capacity() > kKeepCapacityBytes) kept_.shrink_to_fit();
+  }
+  if (std::exchange(given_body_, false)) body_frame_ = {};
+}
+
+FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
   const std::string_view head = gather(kFrameHeaderBytes);
   if (head.empty()) {
     // A wrong first byte is told at once, not after 24 of them.
@@ -67,15 +94,17 @@ FrameSplitter::Item FrameSplitter::next_header(Frame& frame) {
   const std::string_view bytes = gather(wanted_bytes);
   if (bytes.empty()) return Item::need_more;
 
-  frame.name.assign(bytes.substr(kFrameHeaderBytes, frame.header.name_bytes));
-  frame.payload.assign(bytes.substr(named_bytes));
+  frame.name = bytes.substr(kFrameHeaderBytes, frame.header.name_bytes);
+  frame.payload = bytes.substr(named_bytes);
+  frame.body = nullptr;
   consume(wanted_bytes);
   if (whole) return Item::frame;
   if (payload_bytes > max_payload_bytes_) {
     skip_bytes_ = frame.header.payload_bytes;
     return Item::oversize;
   }
-  body_frame_ = std::exchange(frame, {});
+  body_frame_.header = frame.header;
+  body_frame_.name = frame.name;
   body_frame_.payload.reserve(payload_bytes);
   body_bytes_ = 0;
   in_body_ = true;
@@ -118,11 +147,10 @@ std::string_view FrameSplitter::gather(std::size_t bytes) {
 void FrameSplitter::consume(std::size_t bytes) {
   if (kept_.empty()) {
     input_.remove_prefix(bytes);
-    return;
+  } else {
+    assert(kept_.size() == bytes);
+    given_kept_ = true;
   }
-  assert(kept_.size() == bytes);
-  kept_.clear();
-  if (kept_.capacity() > kKeepCapacityBytes) kept_.shrink_to_fit();
 }
 
 FrameSplitter::Item FrameSplitter::fail(FrameError error) {

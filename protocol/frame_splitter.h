@@ -38,11 +38,13 @@ class FrameSplitter {
   // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more.
   void push(std::string_view bytes);
 
-  // Call until it says need_more.
+  // Call until it says need_more. The view is good until the next call of this or of push().
+  [[nodiscard]] Item next(FrameView& frame);
+  // The same, copied.
   [[nodiscard]] Item next(Frame& frame);
 
   [[nodiscard]] FrameError error() const { return error_; }
-  // Whether a frame has begun and not ended.
+  // Whether a frame has begun and not ended. REQUIRES: next() has just said need_more.
   [[nodiscard]] bool inside_frame() const { return in_body_ || skip_bytes_ > 0 || !kept_.empty(); }
 
   // Payloads from this size on are received into their final place: large enough that one more
@@ -50,7 +52,8 @@ class FrameSplitter {
   static constexpr std::size_t kDirectBytes = std::size_t{16} << 10U;
 
  private:
-  Item next_header(Frame& frame);
+  Item next_header(FrameView& frame);
+  void release_given();
   [[nodiscard]] bool fill_body();
   void grow_body();
   [[nodiscard]] std::string_view gather(std::size_t bytes);
@@ -63,6 +66,9 @@ class FrameSplitter {
   Frame body_frame_;            // while in_body_: the frame whose payload is being received
   std::size_t body_bytes_ = 0;  // received so far; body_frame_.payload may be larger
   bool in_body_ = false;
+  // What the last view refers to, and so can go only now.
+  bool given_kept_ = false;
+  bool given_body_ = false;
   std::uint32_t skip_bytes_ = 0;  // of an oversize payload
   FrameError error_ = FrameError::none;
 };

@@ -150,10 +150,11 @@ void Connection::on_readable() {
 
 void Connection::receive() {
   std::size_t received_bytes = 0;
-  while (phase_ == Phase::open && !paused_ && received_bytes < kReceiveQuotaBytes) {
-    const std::size_t before = received_since_progress_bytes_;
-    if (!receive_once()) break;
-    received_bytes += received_since_progress_bytes_ - before;
+  bool more = true;
+  while (more && phase_ == Phase::open && !paused_ && received_bytes < kReceiveQuotaBytes) {
+    const std::size_t bytes = receive_once(more);
+    if (bytes == 0) break;
+    received_bytes += bytes;
     decode();
     if (received_since_progress_bytes_ >= kProgressBytes || !codec_->inside_request()) {
       progressed_ = true;
@@ -164,20 +165,22 @@ void Connection::receive() {
   if (draining_) advance();
 }
 
-// Receives what one call gives and hands it to the codec; false when there is nothing now.
-bool Connection::receive_once() {
+// Receives what one call gives and hands it to the codec; 0 when that is nothing. `more`: whether
+// another call may give more; after less than there was room for, asking would be in vain.
+std::size_t Connection::receive_once(bool& more) {
   const std::span<char> body = codec_ ? codec_->body_space() : std::span<char>{};
   const std::span<char> space = body.empty() ? context_.receive_buffer : body;
   const ssize_t result = recv(socket_.get(), space.data(), space.size(), 0);
   if (result == 0) {
     on_end_of_input();
-    return false;
+    return 0;
   }
   if (result < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) close();
-    return false;
+    return 0;
   }
   const auto bytes = static_cast<std::size_t>(result);
+  more = bytes == space.size();
   received_since_progress_bytes_ += bytes;
   if (!codec_) codec_ = choose_codec(space.front(), context_.codec_options);
   if (body.empty()) {
@@ -185,7 +188,7 @@ bool Connection::receive_once() {
   } else {
     codec_->body_received(bytes);
   }
-  return true;
+  return bytes;
 }
 
 void Connection::discard_input() {
@@ -202,57 +205,45 @@ void Connection::discard_input() {
 }
 
 void Connection::decode() {
+  Decoded decoded;
   for (;;) {
-    const StreamCodec::Item item = codec_->next(decoded_);
+    const StreamCodec::Item item = codec_->next(decoded);
     switch (item) {
       case StreamCodec::Item::need_more:
         return;
       case StreamCodec::Item::ping:
         context_.on_ping();
-        write_pong(decoded_.request.header.id);
+        write_pong(decoded.request.header.id);
         break;
       case StreamCodec::Item::request:
-        take_request(std::move(decoded_.request));
+        take_request(decoded.request);
         break;
       case StreamCodec::Item::refused:
-      case StreamCodec::Item::broken: {
-        {
-          const Lock lock(*this);
-          ++in_flight_;
-        }
-        context_.dispatcher.refuse(*this, {.id = decoded_.request.header.id},
-                                   std::move(decoded_.refusal));
-        if (item == StreamCodec::Item::broken) {
-          finish();
-          return;
-        }
+      case StreamCodec::Item::broken:
+        in_flight_.fetch_add(1);
+        context_.intake.refuse(*this, {.id = decoded.request.header.id},
+                               std::move(decoded.refusal));
+        if (item == StreamCodec::Item::broken) finish();
         break;
-      }
     }
     if (phase_ != Phase::open) return;
   }
 }
 
-void Connection::take_request(Frame&& request) {
-  bool too_many = false;
-  {
-    const Lock lock(*this);
-    too_many = ++in_flight_ > context_.options.max_in_flight_per_connection;
-  }
+void Connection::take_request(const FrameView& request) {
+  const std::size_t in_flight = in_flight_.fetch_add(1);
   const ReplyTo to = {.id = request.header.id};
   if (kind_ == Kind::over_limit) {
-    context_.dispatcher.refuse(
+    context_.intake.refuse(
         *this, to, {.status = Status::busy, .payload = "the server has too many connections"});
     finish();
-    return;
-  }
-  if (too_many) {
-    context_.dispatcher.refuse(
+  } else if (in_flight >= context_.options.max_in_flight_per_connection) {
+    context_.intake.refuse(
         *this, to,
         {.status = Status::busy, .payload = "too many requests of this connection are unanswered"});
-    return;
+  } else {
+    context_.intake.take(*this, to, request);
   }
-  context_.dispatcher.dispatch(shared_from_this(), to, std::move(request));
 }
 
 void Connection::on_end_of_input() {
@@ -265,7 +256,7 @@ void Connection::on_end_of_input() {
 }
 
 void Connection::pause_if_output_is_long() {
-  if (phase_ != Phase::open || paused_) return;
+  if (phase_ != Phase::open || paused_ || !write_armed_.load()) return;
   {
     const Lock lock(*this);
     if (output_bytes_locked() <= context_.options.max_output_bytes) return;
@@ -297,8 +288,8 @@ void Connection::advance() {
     const Lock lock(*this);
     failed = write_failed_;
     sent = output_bytes_locked() == 0;
-    answered = in_flight_ == 0;
-    if (sent && write_armed_) {
+    answered = in_flight_.load() == 0;
+    if (sent && write_armed_.load()) {
       write_armed_ = false;
       bufferevent_disable(stream_.get(), EV_WRITE);
     }
@@ -333,77 +324,113 @@ void Connection::write_pong(std::uint64_t id) {
   bool advance_now = false;
   {
     const Lock lock(*this);
-    append_locked(std::move(pong), {});
-    flush_locked();
+    write_locked(pong);
     advance_now = wants_advance_locked();
   }
   if (advance_now) advance();
 }
 
-void Connection::fit(const ReplyTo& /*to*/, Reply& reply) const {
-  if (reply.payload.size() <= UINT32_MAX) return;
-  reply = {
-      .status = Status::too_large,
-      .payload = fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size())};
+void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {
+  if (reply.payload.size() > UINT32_MAX) {
+    reply = {
+        .status = Status::too_large,
+        .payload = fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size())};
+  }
+  ++replies.count;
+  codec_->encode(to.id, reply, replies.bytes);
+  if (reply.payload.size() >= kReferenceBytes && !codec_->ordered()) {
+    replies.large.push_back({.at = replies.bytes.size(), .payload = std::move(reply.payload)});
+  } else {
+    replies.bytes += reply.payload;
+  }
+  if (codec_->ordered()) replies.marks.push_back({.end = replies.bytes.size(), .id = to.id});
 }
 
-bool Connection::send(const ReplyTo& to, Reply&& reply) noexcept {
-  std::string head = codec_->encode(to.id, reply);
+std::size_t Connection::send(Replies& replies) noexcept {
+  std::size_t delivered = 0;
   bool advance_now = false;
   {
     const Lock lock(*this);
-    --in_flight_;
-    if (output_descriptor_ < 0 || write_failed_) return false;
-    if (codec_->ordered()) {
-      order_.add(to.id, head + reply.payload);
-      std::string bytes;
-      while (order_.take_next(bytes)) append_locked({}, std::move(bytes));
-    } else {
-      append_locked(std::move(head), std::move(reply.payload));
+    in_flight_.fetch_sub(replies.count);
+    if (output_descriptor_ >= 0 && !write_failed_) {
+      delivered = replies.count;
+      if (!replies.marks.empty()) {
+        write_in_order_locked(replies);
+      } else {
+        std::size_t written = 0;
+        for (Replies::Large& large : replies.large) {
+          write_locked(std::string_view(replies.bytes).substr(written, large.at - written));
+          write_large_locked(std::move(large.payload));
+          written = large.at;
+        }
+        write_locked(std::string_view(replies.bytes).substr(written));
+      }
+      advance_now = wants_advance_locked();
     }
-    flush_locked();
-    advance_now = wants_advance_locked();
   }
-  if (advance_now) context_.loop.post([self = shared_from_this()] { self->advance(); });
-  return true;
+  replies.clear();
+  if (advance_now) context_.loop.post([self = shared_from_this(), this] { advance(); });
+  return delivered;
 }
 
-void Connection::append_locked(std::string&& head, std::string&& payload) {
-  bool appended = true;
-  appended_bytes_ += head.size() + payload.size();
-  if (payload.size() < kReferenceBytes) {
-    head += payload;
-    appended = bufferevent_write(stream_.get(), head.data(), head.size()) == 0;
-  } else {
-    appended = head.empty() || bufferevent_write(stream_.get(), head.data(), head.size()) == 0;
-    auto held = std::make_unique<std::string>(std::move(payload));
-    appended =
-        appended && evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->data(),
-                                           held->size(), delete_string, held.get()) == 0;
-    if (appended) static_cast<void>(held.release());
+void Connection::write_in_order_locked(const Replies& replies) {
+  std::string in_turn;
+  std::string kept;
+  std::size_t begin = 0;
+  for (const Replies::Mark& mark : replies.marks) {
+    const auto bytes = std::string_view(replies.bytes).substr(begin, mark.end - begin);
+    begin = mark.end;
+    if (!order_.is_next(mark.id, bytes)) continue;
+    in_turn += bytes;
+    while (order_.take_next(kept)) in_turn += kept;
   }
-  // Half an answer would make nonsense of all that follow.
-  if (!appended) write_failed_ = true;
+  write_locked(in_turn);
 }
 
-// Sends what the socket takes now; a remainder is left to the loop.
-void Connection::flush_locked() {
-  if (write_armed_ || write_failed_) return;
-  evbuffer* const output = bufferevent_get_output(stream_.get());
-  while (evbuffer_get_length(output) > 0) {
-    evbuffer_unfreeze(output, 1);
-    const int sent = evbuffer_write(output, output_descriptor_);
-    const int error = errno;
-    evbuffer_freeze(output, 1);
-    if (sent > 0 || (sent < 0 && error == EINTR)) continue;
-    if (sent < 0 && (error == EAGAIN || error == EWOULDBLOCK)) {
-      write_armed_ = true;
-      bufferevent_enable(stream_.get(), EV_WRITE);
-    } else {
+// Sends what the socket takes now; the rest is left to the loop.
+void Connection::write_locked(std::string_view bytes) {
+  if (bytes.empty()) return;
+  appended_bytes_ += bytes.size();
+  bytes.remove_prefix(send_now_locked(bytes));
+  if (bytes.empty() || write_failed_) return;
+  leave_to_loop_locked(bufferevent_write(stream_.get(), bytes.data(), bytes.size()) == 0);
+}
+
+// As above, and what is left is not copied.
+void Connection::write_large_locked(std::string&& payload) {
+  appended_bytes_ += payload.size();
+  const std::size_t sent = send_now_locked(payload);
+  if (sent == payload.size() || write_failed_) return;
+  auto held = std::make_unique<std::string>(std::move(payload));
+  const bool appended =
+      evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->data() + sent,
+                             held->size() - sent, delete_string, held.get()) == 0;
+  if (appended) static_cast<void>(held.release());
+  leave_to_loop_locked(appended);
+}
+
+// Returns how much the socket took; nothing while a remainder is before it.
+std::size_t Connection::send_now_locked(std::string_view bytes) {
+  std::size_t sent = 0;
+  while (sent < bytes.size() && !write_armed_.load() && !write_failed_) {
+    const ssize_t result = ::send(output_descriptor_, bytes.data() + sent, bytes.size() - sent,
+                                  MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (result >= 0) {
+      sent += static_cast<std::size_t>(result);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      break;
+    } else if (errno != EINTR) {
       write_failed_ = true;
     }
-    return;
   }
+  return sent;
+}
+
+// Half an answer would make nonsense of all that follow, so failing to append breaks the output.
+void Connection::leave_to_loop_locked(bool appended) {
+  if (!appended) write_failed_ = true;
+  if (write_failed_ || write_armed_.exchange(true)) return;
+  bufferevent_enable(stream_.get(), EV_WRITE);
 }
 
 std::size_t Connection::output_bytes_locked() const {
@@ -413,7 +440,7 @@ std::size_t Connection::output_bytes_locked() const {
 bool Connection::wants_advance_locked() const {
   if (write_failed_) return true;
   if (output_bytes_locked() > 0) return false;
-  return advance_when_sent_ || (advance_when_answered_ && in_flight_ == 0);
+  return advance_when_sent_ || (advance_when_answered_ && in_flight_.load() == 0);
 }
 
 }  // namespace evpool

@@ -6,9 +6,9 @@
 // nowhere. The bufferevent lives as long as the connection, so a worker that locks it locks
 // something.
 //
-// Output goes through the bufferevent. A worker that answers writes what the socket takes by
-// itself, under the bufferevent's lock, and leaves only a remainder to the loop: bufferevent_write
-// alone would cost a wake-up of the loop, and six system calls, for every reply.
+// Output: a worker that answers sends what the socket takes by itself, under the bufferevent's lock,
+// and leaves only a remainder to the bufferevent and so to the loop: bufferevent_write alone would
+// cost a wake-up of the loop, and six system calls, for every reply.
 #pragma once
 
 #include <event2/bufferevent.h>
@@ -18,9 +18,11 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 
-#include "server/dispatcher.h"
 #include "server/event_loop.h"
+#include "server/intake.h"
 #include "server/reply_order.h"
 #include "server/reply_path.h"
 #include "server/server.h"
@@ -33,7 +35,7 @@ class Connection;
 // What the connections of a loop share; outlives them.
 struct ConnectionContext {
   EventLoop& loop;
-  Dispatcher& dispatcher;
+  Intake& intake;
   const ServerOptions& options;
   CodecOptions codec_options;
   std::span<char> receive_buffer;  // the loop's thread only
@@ -41,7 +43,7 @@ struct ConnectionContext {
   std::function<void()> on_ping;
 };
 
-class Connection final : public ReplyPath, public std::enable_shared_from_this<Connection> {
+class Connection final : public ReplyPath {
  public:
   enum class Kind : std::uint8_t {
     detect,      // frames or text, by the first byte
@@ -66,8 +68,8 @@ class Connection final : public ReplyPath, public std::enable_shared_from_this<C
 
   // Any thread.
   [[nodiscard]] bool gone() const override { return gone_.load(); }
-  void fit(const ReplyTo& to, Reply& reply) const override;
-  bool send(const ReplyTo& to, Reply&& reply) noexcept override;
+  void encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept override;
+  std::size_t send(Replies& replies) noexcept override;
 
  private:
   enum class Phase : std::uint8_t {
@@ -83,10 +85,11 @@ class Connection final : public ReplyPath, public std::enable_shared_from_this<C
 
   void on_readable();
   void receive();
-  bool receive_once();
+  std::size_t receive_once(bool& more);
   void discard_input();
   void decode();
-  void take_request(Frame&& request);
+  void take_request(const FrameView& request);
+  void refuse(std::uint64_t id, Reply reply);
   void on_end_of_input();
   void pause_if_output_is_long();
   void finish();
@@ -95,8 +98,11 @@ class Connection final : public ReplyPath, public std::enable_shared_from_this<C
   void write_pong(std::uint64_t id);
 
   // REQUIRES: the bufferevent is locked.
-  void append_locked(std::string&& head, std::string&& payload);
-  void flush_locked();
+  void write_in_order_locked(const Replies& replies);
+  void write_locked(std::string_view bytes);
+  void write_large_locked(std::string&& payload);
+  [[nodiscard]] std::size_t send_now_locked(std::string_view bytes);
+  void leave_to_loop_locked(bool appended);
   [[nodiscard]] std::size_t output_bytes_locked() const;
   [[nodiscard]] bool wants_advance_locked() const;
 
@@ -111,7 +117,6 @@ class Connection final : public ReplyPath, public std::enable_shared_from_this<C
   bool peer_ended_ = false;
   UniqueEvent readable_;
   std::unique_ptr<StreamCodec> codec_;  // set before the first request; encode() by any thread
-  Decoded decoded_;
   std::size_t received_since_progress_bytes_ = 0;
   bool progressed_ = true;
   std::uint64_t sent_at_progress_bytes_ = 0;
@@ -120,14 +125,16 @@ class Connection final : public ReplyPath, public std::enable_shared_from_this<C
 
   // Guarded by the bufferevent's lock.
   int output_descriptor_ = -1;        // -1 once closed
-  std::size_t in_flight_ = 0;         // requests not yet answered
   std::uint64_t appended_bytes_ = 0;  // to the output, ever
-  bool write_armed_ = false;          // the loop is to send a remainder
   bool write_failed_ = false;
   bool advance_when_sent_ = false;      // somebody waits for the output to be empty,
   bool advance_when_answered_ = false;  // and for nothing in flight
   ReplyOrder order_;
 
+  // Requests not yet answered. Raised by the loop, lowered under the lock.
+  std::atomic<std::size_t> in_flight_{0};
+  // The loop is to send a remainder. Written under the lock.
+  std::atomic<bool> write_armed_{false};
   std::atomic<bool> gone_{false};
   const std::unique_ptr<bufferevent, BuffereventDeleter> stream_;
 };

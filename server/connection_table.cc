@@ -23,13 +23,13 @@ std::chrono::milliseconds sweep_interval(std::chrono::milliseconds stall_timeout
 
 }  // namespace
 
-ConnectionTable::ConnectionTable(EventLoop& loop, Dispatcher& dispatcher,
+ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake,
                                  const ServerOptions& options, std::function<void()> on_empty)
     : loop_(loop),
       options_(options),
       on_empty_(std::move(on_empty)),
       context_{.loop = loop,
-               .dispatcher = dispatcher,
+               .intake = intake,
                .options = options,
                .codec_options = {.max_payload_bytes = options.max_payload_bytes,
                                  .default_job = options.default_job},

@@ -14,7 +14,7 @@ namespace evpool {
 class ConnectionTable {
  public:
   // `on_empty` is called whenever the last connection has closed. What is given must outlive this.
-  ConnectionTable(EventLoop& loop, Dispatcher& dispatcher, const ServerOptions& options,
+  ConnectionTable(EventLoop& loop, Intake& intake, const ServerOptions& options,
                   std::function<void()> on_empty);
   ~ConnectionTable();
   ConnectionTable(const ConnectionTable&) = delete;

@@ -1,99 +1,128 @@
 #include "server/dispatcher.h"
 
-#include <fmt/format.h>
-
 #include <exception>
+#include <tuple>
 #include <utility>
 
 namespace evpool {
 namespace {
 
+// A worker keeps answers back, so that they leave together, no longer than this and one job; then
+// it also lets other workers have the rest of the batch. About what answering one by one would cost
+// the last of a short batch.
+constexpr std::chrono::microseconds kLongestHold{50};
+constexpr std::size_t kMostHeldBytes = std::size_t{64} << 10U;
+// A reply's memory is used again for the next payload, unless it is much.
+constexpr std::size_t kMaxReusedBytes = std::size_t{16} << 10U;
+
 Reply shutting_down() {
   return {.status = Status::shutting_down, .payload = "the server is shutting down"};
 }
 
-TaskPriority task_priority(Priority priority) {
-  switch (priority) {
-    case Priority::high:
-      return TaskPriority::high;
-    case Priority::low:
-      return TaskPriority::low;
-    case Priority::normal:
-      break;
+Reply call(const Handler& handler, Request& request) noexcept {
+  try {
+    return handler(request);
+  } catch (const std::exception& error) {
+    return Reply::failed(error.what());
+  } catch (...) {
+    return Reply::failed("the handler threw something that is no std::exception");
   }
-  return TaskPriority::normal;
 }
 
 }  // namespace
 
-// A request on its way, and the way back.
-struct Dispatcher::Job {
-  Request request;
-  const Handler* handler;
-  std::shared_ptr<ReplyPath> path;
-  ReplyTo to;
-};
-
-// The pool's task: runs the job, or answers for it when the pool drops it.
-class Dispatcher::JobTask {
+// The pool's task: runs a batch, or answers for it when the pool drops it. The pool does exactly one
+// of the two, and so the task need not own the batch: what is only a pointer is cheaper to move.
+class Dispatcher::BatchTask {
  public:
-  JobTask(Dispatcher& dispatcher, std::unique_ptr<Job> job)
-      : dispatcher_(&dispatcher), job_(std::move(job)) {}
+  BatchTask(Dispatcher& dispatcher, JobBatch& batch) : dispatcher_(&dispatcher), batch_(&batch) {}
 
-  void operator()() { dispatcher_->run(*job_); }
-  void discard() noexcept { dispatcher_->discard(*job_); }
+  void operator()() { dispatcher_->run(std::unique_ptr<JobBatch>(batch_)); }
+  void discard() noexcept { dispatcher_->discard(std::unique_ptr<JobBatch>(batch_)); }
 
  private:
   Dispatcher* dispatcher_;
-  std::unique_ptr<Job> job_;
+  JobBatch* batch_;
+};
+
+// What a worker has done of a batch and not yet told anybody.
+struct Dispatcher::Tally {
+  std::array<std::uint64_t, kStatusCount> statuses{};
+  JobKind* kind = nullptr;
+  std::size_t runs = 0;  // of that kind
+  std::chrono::nanoseconds run_time{0};
+
+  void count_run(JobKind& ran, std::chrono::nanoseconds took) {
+    if (kind != &ran) publish_runs();
+    kind = &ran;
+    ++runs;
+    run_time += took;
+  }
+  void publish_runs() {
+    if (runs > 0) kind->count_runs(runs, run_time);
+    runs = 0;
+    run_time = {};
+  }
 };
 
 Dispatcher::Dispatcher(Handlers handlers, const ThreadPoolOptions& pool_options,
                        std::chrono::milliseconds default_timeout, std::function<void()> on_quiet)
     : handlers_(std::move(handlers)),
+      capacity_jobs_(pool_options.capacity_tasks),
       default_timeout_(default_timeout),
       on_quiet_(std::move(on_quiet)),
-      pool_(ThreadPool::create(pool_options)) {}
+      pool_(ThreadPool::create(pool_options)) {
+  handlers_.for_each([this](std::string_view name, const Handler& handler) {
+    kinds_.emplace(std::piecewise_construct, std::forward_as_tuple(name),
+                   std::forward_as_tuple(name, handler));
+  });
+}
 
 Dispatcher::~Dispatcher() { stop(); }
 
-void Dispatcher::dispatch(std::shared_ptr<ReplyPath> path, const ReplyTo& to, Frame&& request) {
-  if (draining_.load()) {
-    refuse(*path, to, shutting_down());
-    return;
-  }
-  const Handler* const handler = handlers_.find(request.name);
-  if (handler == nullptr) {
-    refuse(*path, to,
-           {.status = Status::not_found, .payload = handlers_.explain_missing(request.name)});
-    return;
-  }
-  const auto timeout = request.header.timeout_ms == 0
-                           ? default_timeout_
-                           : std::chrono::milliseconds(request.header.timeout_ms);
-  auto job = std::make_unique<Job>(Job{.request = {.job = std::move(request.name),
-                                                   .payload = std::move(request.payload),
-                                                   .priority = request.header.priority,
-                                                   .deadline = Clock::now() + timeout,
-                                                   .stop = stop_.get_token()},
-                                       .handler = handler,
-                                       .path = std::move(path),
-                                       .to = to});
-  received_.fetch_add(1, std::memory_order_relaxed);
-  in_flight_.fetch_add(1);
-  // The pool leaves a task that it refuses here, and with it the job that is to be answered for.
-  const TaskPriority priority = task_priority(job->request.priority);
-  Task task(JobTask(*this, std::move(job)));
-  const AddResult added = pool_->try_add(std::move(task), priority);
-  if (added != AddResult::added) task.discard();  // NOLINT(bugprone-use-after-move): it was not
+JobKind* Dispatcher::find(std::string_view job) {
+  const auto kind = kinds_.find(job);
+  return kind == kinds_.end() ? nullptr : &kind->second;
 }
 
-void Dispatcher::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) {
-  received_.fetch_add(1, std::memory_order_relaxed);
-  answer(path, to, std::move(reply));
+std::string Dispatcher::explain_missing(std::string_view job) const {
+  return handlers_.explain_missing(job);
 }
 
-void Dispatcher::begin_drain() { draining_.store(true); }
+std::unique_ptr<JobBatch> Dispatcher::new_batch() {
+  auto batch = store_.take();
+  // A handler may have moved it away.
+  if (!batch->request.stop.stop_possible()) batch->request.stop = stop_.get_token();
+  return batch;
+}
+
+std::size_t Dispatcher::admit(TaskPriority priority, std::size_t jobs) {
+  const std::size_t before = waiting(priority).fetch_add(jobs);
+  const std::size_t room = capacity_jobs_ > before ? capacity_jobs_ - before : 0;
+  if (jobs <= room) return jobs;
+  waiting(priority).fetch_sub(jobs - room);
+  return room;
+}
+
+Task Dispatcher::accept(std::unique_ptr<JobBatch> batch) {
+  received_.fetch_add(batch->jobs.size(), std::memory_order_relaxed);
+  in_flight_.fetch_add(batch->jobs.size());
+  return Task(BatchTask(*this, *batch.release()));
+}
+
+void Dispatcher::add(std::span<Task> tasks, TaskPriority priority) {
+  const std::size_t added = pool_->try_add_bulk(tasks, priority).tasks;
+  for (Task& refused : tasks.subspan(added)) refused.discard();
+}
+
+void Dispatcher::count_refused(Status status) {
+  received_.fetch_add(1, std::memory_order_relaxed);
+  counter(status).fetch_add(1, std::memory_order_relaxed);
+}
+
+void Dispatcher::count_undelivered(std::size_t answers) {
+  if (answers > 0) undelivered_.fetch_add(answers, std::memory_order_relaxed);
+}
 
 void Dispatcher::abandon() {
   draining_.store(true);
@@ -117,62 +146,102 @@ void Dispatcher::count_into(Statistics& statistics) const {
   statistics.received += received_.load();
 }
 
-void Dispatcher::run(Job& job) noexcept {
-  if (job.path->gone()) {
-    finish(job, {.status = Status::cancelled, .payload = "the peer has gone"});
-  } else if (Clock::now() >= job.request.deadline) {
-    finish(job, {.status = Status::expired,
-                 .payload = "the deadline passed before the job could start"});
+void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
+  JobBatch& batch = *held;
+  waiting(batch.priority).fetch_sub(batch.jobs_left());
+  Tally tally;
+  Clock::time_point now = Clock::now();
+  Clock::time_point held_since = now;
+  for (;;) {
+    Reply reply = run_job(batch, batch.jobs[batch.next], now, tally);
+    batch.path->encode(batch.reply_to(batch.next), reply, batch.replies);
+    ++tally.statuses[static_cast<std::size_t>(reply.status)];
+    if (reply.payload.capacity() <= kMaxReusedBytes) {
+      batch.request.payload = std::move(reply.payload);
+    }
+    if (++batch.next == batch.jobs.size()) break;
+    now = Clock::now();
+    const bool long_held = now - held_since >= kLongestHold;
+    if (!long_held && batch.replies.bytes.size() < kMostHeldBytes) continue;
+    deliver(batch, tally);
+    if (long_held && hand_back(held)) return;
+    held_since = now;
+  }
+  deliver(batch, tally);
+  give_back(std::move(held));
+}
+
+void Dispatcher::discard(std::unique_ptr<JobBatch> batch) noexcept {
+  waiting(batch->priority).fetch_sub(batch->jobs_left());
+  Tally tally;
+  for (; batch->next < batch->jobs.size(); ++batch->next) {
+    Reply reply = draining() ? shutting_down()
+                             : Reply{.status = Status::busy, .payload = "the server's queue is full"};
+    batch->path->encode(batch->reply_to(batch->next), reply, batch->replies);
+    ++tally.statuses[static_cast<std::size_t>(reply.status)];
+  }
+  deliver(*batch, tally);
+  give_back(std::move(batch));
+}
+
+Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now,
+                          Tally& tally) noexcept {
+  if (batch.path->gone()) return {.status = Status::cancelled, .payload = "the peer has gone"};
+  if (now >= job.deadline) {
+    return {.status = Status::expired, .payload = "the deadline passed before the job could start"};
+  }
+  Request& request = batch.request;
+  request.job.assign(job.kind->name());
+  if (job.in_body) {
+    request.payload = std::move(batch.bodies[job.payload_at]);
   } else {
-    finish(job, call_handler(job));
+    request.payload.assign(batch.bytes, job.payload_at, job.payload_bytes);
   }
+  request.priority = job.priority;
+  request.deadline = job.deadline;
+  Reply reply = call(job.kind->handler(), request);
+  tally.count_run(*job.kind, Clock::now() - now);
+  return reply;
 }
 
-void Dispatcher::discard(Job& job) noexcept {
-  finish(job, draining_.load()
-                  ? shutting_down()
-                  : Reply{.status = Status::busy, .payload = "the server's queue is full"});
-}
-
-Reply Dispatcher::call_handler(Job& job) noexcept {
-  try {
-    return (*job.handler)(job.request);
-  } catch (const std::exception& error) {
-    return Reply::failed(error.what());
-  } catch (...) {
-    return Reply::failed("the handler threw something that is no std::exception");
+// Counts first, then sends: whoever has an answer finds it counted.
+void Dispatcher::deliver(JobBatch& batch, Tally& tally) noexcept {
+  tally.publish_runs();
+  for (std::size_t status = 0; status < kStatusCount; ++status) {
+    if (const std::uint64_t answers = std::exchange(tally.statuses[status], 0); answers > 0) {
+      counter(static_cast<Status>(status)).fetch_add(answers, std::memory_order_relaxed);
+    }
   }
-}
-
-void Dispatcher::finish(Job& job, Reply reply) noexcept {
-  answer(*job.path, job.to, std::move(reply));
+  const std::size_t answers = batch.replies.count;
+  count_undelivered(answers - batch.path->send(batch.replies));
   // With draining_, in one order for all threads: either begin_drain's caller sees no request in
   // flight, or the last request sees the drain.
-  if (in_flight_.fetch_sub(1) == 1 && draining_.load()) on_quiet_();
+  if (in_flight_.fetch_sub(answers) == answers && draining_.load()) on_quiet_();
 }
 
-void Dispatcher::answer(ReplyPath& path, const ReplyTo& to, Reply reply) {
-  path.fit(to, reply);
-  // Counted before it is sent: whoever has the answer finds it counted.
-  count(reply.status);
-  if (!path.send(to, std::move(reply))) undelivered_.fetch_add(1, std::memory_order_relaxed);
+// Makes a task of what is left of the batch, for whichever worker is free; false when the pool has
+// no room or takes nothing more.
+bool Dispatcher::hand_back(std::unique_ptr<JobBatch>& batch) noexcept {
+  waiting(batch->priority).fetch_add(batch->jobs_left());
+  const TaskPriority priority = batch->priority;
+  if (pool_->try_add(Task(BatchTask(*this, *batch)), priority) == AddResult::added) {
+    static_cast<void>(batch.release());  // another worker may have it by now
+    return true;
+  }
+  waiting(priority).fetch_sub(batch->jobs_left());
+  return false;
 }
 
-void Dispatcher::count(Status status) {
-  std::atomic<std::uint64_t>* counter = &refused_;
+std::atomic<std::uint64_t>& Dispatcher::counter(Status status) {
   switch (status) {
     case Status::ok:
-      counter = &completed_;
-      break;
+      return completed_;
     case Status::failed:
-      counter = &failed_;
-      break;
+      return failed_;
     case Status::expired:
-      counter = &expired_;
-      break;
+      return expired_;
     case Status::cancelled:
-      counter = &cancelled_;
-      break;
+      return cancelled_;
     case Status::busy:
     case Status::not_found:
     case Status::too_large:
@@ -180,7 +249,7 @@ void Dispatcher::count(Status status) {
     case Status::shutting_down:
       break;
   }
-  counter->fetch_add(1, std::memory_order_relaxed);
+  return refused_;
 }
 
 }  // namespace evpool

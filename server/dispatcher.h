@@ -1,21 +1,29 @@
-// Between requests and handlers: admits requests to the pool, runs them on its workers, sees to it
-// that each is answered exactly once, and counts.
+// Between requests and handlers: runs batches of jobs on the pool's workers, sees to it that each
+// job is answered exactly once, and counts. What it is given comes from the loops' intakes.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <stop_token>
+#include <string>
+#include <string_view>
 
-#include "protocol/frame.h"
 #include "server/handlers.h"
+#include "server/job_batch.h"
+#include "server/job_kind.h"
 #include "server/reply_path.h"
 #include "server/statistics.h"
 #include "threadpool/thread_pool.h"
 
 namespace evpool {
 
+// All methods may be called from any thread.
 class Dispatcher {
  public:
   // Throws as ThreadPool::create does. `on_quiet` is called, on any thread, when the last request
@@ -27,43 +35,66 @@ class Dispatcher {
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
-  // The loop's thread only. Takes the request; its one answer goes to `to` on `path`, now or later.
-  void dispatch(std::shared_ptr<ReplyPath> path, const ReplyTo& to, Frame&& request);
-  // Counts and answers a request that never becomes a job.
-  void refuse(ReplyPath& path, const ReplyTo& to, Reply reply);
+  // What an intake needs.
 
-  // From now on requests are answered shutting_down. The loop's thread only.
-  void begin_drain();
+  // nullptr when there is no such job.
+  [[nodiscard]] JobKind* find(std::string_view job);
+  [[nodiscard]] std::string explain_missing(std::string_view job) const;
+  [[nodiscard]] std::chrono::milliseconds default_timeout() const { return default_timeout_; }
+  [[nodiscard]] bool draining() const { return draining_.load(); }
+  [[nodiscard]] std::unique_ptr<JobBatch> new_batch();
+  void give_back(std::unique_ptr<JobBatch> batch) { store_.give_back(std::move(batch)); }
+  // Reserves places in the queue; returns for how many of the jobs there were any.
+  [[nodiscard]] std::size_t admit(TaskPriority priority, std::size_t jobs);
+  // Answers for the batch from now on. REQUIRES: its jobs were admitted; the task is then added.
+  [[nodiscard]] Task accept(std::unique_ptr<JobBatch> batch);
+  // Hands tasks to the pool, at once. What it does not take is answered busy or shutting_down.
+  void add(std::span<Task> tasks, TaskPriority priority);
+  // Counts a request that never becomes a job, before its answer is sent.
+  void count_refused(Status status);
+  void count_undelivered(std::size_t answers);
+
+  // From now on intakes answer shutting_down.
+  void begin_drain() { draining_.store(true); }
   // Answers shutting_down to what has not started and asks what runs to stop. Does not wait.
   void abandon();
-
   // As abandon(), then waits for what runs. Afterwards no worker is left.
   void stop();
 
-  // Requests admitted and not yet answered.
+  // Requests accepted and not yet answered.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_.load(); }
 
   // Adds the dispatcher's counts to `statistics`.
   void count_into(Statistics& statistics) const;
 
  private:
-  struct Job;
-  class JobTask;
+  class BatchTask;
+  struct Tally;
 
-  void run(Job& job) noexcept;
-  void discard(Job& job) noexcept;
-  void finish(Job& job, Reply reply) noexcept;
-  void answer(ReplyPath& path, const ReplyTo& to, Reply reply);
-  void count(Status status);
-  static Reply call_handler(Job& job) noexcept;
+  void run(std::unique_ptr<JobBatch> batch) noexcept;
+  void discard(std::unique_ptr<JobBatch> batch) noexcept;
+  [[nodiscard]] Reply run_job(JobBatch& batch, const Job& job, Clock::time_point now,
+                              Tally& tally) noexcept;
+  void deliver(JobBatch& batch, Tally& tally) noexcept;
+  [[nodiscard]] bool hand_back(std::unique_ptr<JobBatch>& batch) noexcept;
+  [[nodiscard]] std::atomic<std::size_t>& waiting(TaskPriority priority) {
+    return waiting_[static_cast<std::size_t>(priority)];
+  }
+  [[nodiscard]] std::atomic<std::uint64_t>& counter(Status status);
 
   const Handlers handlers_;
+  std::map<std::string_view, JobKind> kinds_;  // constant but for what a kind counts
+  const std::size_t capacity_jobs_;
   const std::chrono::milliseconds default_timeout_;
   const std::function<void()> on_quiet_;
   std::stop_source stop_;
+  JobBatchStore store_;
 
   std::atomic<bool> draining_{false};
-  std::atomic<std::size_t> in_flight_{0};
+
+  // Written by loops and workers: a cache line each.
+  alignas(64) std::array<std::atomic<std::size_t>, 3> waiting_{};  // jobs, by priority
+  alignas(64) std::atomic<std::size_t> in_flight_{0};
 
   // Written by one thread or many, read by any; each a count on its own.
   std::atomic<std::uint64_t> received_{0};

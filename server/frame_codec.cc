@@ -45,10 +45,8 @@ class FrameCodec final : public StreamCodec {
     return Item::request;
   }
 
-  std::string encode(std::uint64_t id, Reply& reply) const override {
-    std::string head;
-    append_reply_header(id, reply.status, static_cast<std::uint32_t>(reply.payload.size()), head);
-    return head;
+  void encode(std::uint64_t id, Reply& reply, std::string& out) const override {
+    append_reply_header(id, reply.status, static_cast<std::uint32_t>(reply.payload.size()), out);
   }
 
  private:

@@ -37,6 +37,10 @@ const Handler* Handlers::find(std::string_view name) const {
   return entry == entries_.end() ? nullptr : &entry->second.handler;
 }
 
+void Handlers::for_each(const std::function<void(std::string_view, const Handler&)>& visit) const {
+  for (const auto& [name, entry] : entries_) visit(name, entry.handler);
+}
+
 std::string Handlers::explain_missing(std::string_view name) const {
   std::vector<std::string> known;
   for (const auto& [known_name, entry] : entries_) known.push_back(known_name);

@@ -25,6 +25,9 @@ class Handlers {
   // nullptr when there is none.
   [[nodiscard]] const Handler* find(std::string_view name) const;
 
+  // Calls visit(name, handler) for each, by name; what it is given lives as long as this does.
+  void for_each(const std::function<void(std::string_view, const Handler&)>& visit) const;
+
   // "no job 'uper' (did you mean 'upper'?)"
   [[nodiscard]] std::string explain_missing(std::string_view name) const;
 

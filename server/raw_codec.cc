@@ -17,15 +17,14 @@ class RawCodec final : public StreamCodec {
 
   Item next(Decoded& decoded) override {
     if (chunk_.empty()) return Item::need_more;
-    decoded.request.header = {.id = next_id_++};
+    decoded.request = {.header = {.id = next_id_++}};
     decoded.request.name = default_job_;
     decoded.request.payload = std::exchange(chunk_, {});
     return Item::request;
   }
 
-  std::string encode(std::uint64_t /*id*/, Reply& reply) const override {
+  void encode(std::uint64_t /*id*/, Reply& reply, std::string& /*out*/) const override {
     reply.payload = format_text_reply(reply.status, std::move(reply.payload));
-    return {};
   }
 
  private:

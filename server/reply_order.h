@@ -6,20 +6,27 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace evpool {
 
 class ReplyOrder {
  public:
-  // Keeps the answer to request `id` (0, 1, 2, ...; each once).
-  void add(std::uint64_t id, std::string bytes) {
+  // Whether it is the turn of the answer to request `id` (0, 1, 2, ...; each once). If so, it is
+  // for the caller to pass it on, and then what take_next() gives; if not, its bytes are kept.
+  [[nodiscard]] bool is_next(std::uint64_t id, std::string_view bytes) {
     assert(id >= next_id_);
-    [[maybe_unused]] const bool added = held_.emplace(id, std::move(bytes)).second;
+    if (id == next_id_) {
+      ++next_id_;
+      return true;
+    }
+    [[maybe_unused]] const bool added = held_.emplace(id, bytes).second;
     assert(added);
+    return false;
   }
 
-  // Takes the answer whose turn it is; false when that one has not come yet.
+  // Takes the kept answer whose turn it is; false when there is none.
   [[nodiscard]] bool take_next(std::string& bytes) {
     const auto first = held_.begin();
     if (first == held_.end() || first->first != next_id_) return false;

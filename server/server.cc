@@ -12,6 +12,7 @@
 #include "server/connection_table.h"
 #include "server/dispatcher.h"
 #include "server/event_loop.h"
+#include "server/intake.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/udp_endpoint.h"
@@ -92,7 +93,8 @@ class Server::Implementation {
                      .thread_name = "evpool-worker",
                      .on_exception = {}},
                     options_.default_timeout, [this] { post_exit_when_drained(); }),
-        connections_(loop_, dispatcher_, options_, [this] { exit_when_drained(); }),
+        intake_(loop_, dispatcher_),
+        connections_(loop_, intake_, options_, [this] { exit_when_drained(); }),
         drain_timer_(loop_.new_event(
             -1, 0,
             [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
@@ -108,6 +110,7 @@ class Server::Implementation {
   ~Implementation() {
     const SigpipeBlocked sigpipe_blocked;
     loop_.adopt();
+    intake_.submit();
     // First, so that no worker answers on a connection whose table is gone.
     dispatcher_.stop();
     connections_.close_all();
@@ -120,6 +123,7 @@ class Server::Implementation {
   DrainReport run() {
     const SigpipeBlocked sigpipe_blocked;
     loop_.run();
+    intake_.submit();
     connections_.close_all();
     return {.still_running = dispatcher_.in_flight(), .statistics = statistics()};
   }
@@ -157,7 +161,7 @@ class Server::Implementation {
     log_(LogLevel::info, "udp {}: receive buffer {} bytes granted, {} asked for",
          to_string(local_address(socket)), granted_bytes, options_.receive_buffer_bytes);
     endpoints_.push_back(
-        std::make_shared<UdpEndpoint>(loop_, dispatcher_, options_, std::move(socket)));
+        std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::move(socket)));
     endpoints_.back()->open();
   }
 
@@ -170,6 +174,7 @@ class Server::Implementation {
     listeners_.clear();
     for (const auto& endpoint : endpoints_) endpoint->drain();
     connections_.drain();
+    intake_.submit();
     EventLoop::arm(*drain_timer_, options_.drain_timeout);
     exit_when_drained();
   }
@@ -200,6 +205,7 @@ class Server::Implementation {
   std::vector<Descriptor> udp_;
   EventLoop loop_;
   Dispatcher dispatcher_;
+  Intake intake_;
   ConnectionTable connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::shared_ptr<UdpEndpoint>> endpoints_;

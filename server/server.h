@@ -47,6 +47,8 @@ struct ServerOptions {
   std::string default_job = "upper";
 
   int receive_buffer_bytes = 4 << 20;  // asked of the kernel for each UDP socket
+  // Whether datagrams of one peer and one size may go through the kernel as one buffer.
+  bool udp_offload = true;
   std::uint32_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::size_t max_connections = 10'000;
   std::size_t max_in_flight_per_connection = 8'192;  // one more is answered busy

@@ -17,8 +17,9 @@
 namespace evpool {
 
 struct Decoded {
-  Frame request;  // an ordered stream's ids are the requests' places in it
-  Reply refusal;  // of Item::refused and Item::broken
+  FrameView request;  // good until the codec's next call; an ordered stream's ids are the requests'
+                      // places in it
+  Reply refusal;      // of Item::refused and Item::broken
 };
 
 class StreamCodec {
@@ -50,8 +51,8 @@ class StreamCodec {
 
   // Whether replies must leave in the order of the requests, their ids being 0, 1, 2, ...
   [[nodiscard]] virtual bool ordered() const = 0;
-  // Returns what goes before reply.payload, which may be rewritten.
-  [[nodiscard]] virtual std::string encode(std::uint64_t id, Reply& reply) const = 0;
+  // Appends what goes before reply.payload, which may be rewritten.
+  virtual void encode(std::uint64_t id, Reply& reply, std::string& out) const = 0;
 };
 
 // What all codecs of a server have in common.

@@ -37,7 +37,7 @@ class TextCodec final : public StreamCodec {
     std::string_view line;
     const LineSplitter::Item item = lines_.next(line);
     if (item == LineSplitter::Item::need_more) return Item::need_more;
-    decoded.request.header = {.id = next_id_++};
+    decoded.request = {.header = {.id = next_id_++}};
     if (item == LineSplitter::Item::too_long) {
       decoded.refusal = {
           .status = Status::too_large,
@@ -56,17 +56,16 @@ class TextCodec final : public StreamCodec {
     return Item::request;
   }
 
-  std::string encode(std::uint64_t /*id*/, Reply& reply) const override {
+  void encode(std::uint64_t /*id*/, Reply& reply, std::string& /*out*/) const override {
     reply.payload = format_text_reply(reply.status, std::move(reply.payload));
     reply.payload += '\n';
-    return {};
   }
 
  private:
   Item refuse_bytes(Decoded& decoded) {
     if (refused_) return Item::need_more;
     refused_ = true;
-    decoded.request.header = {.id = next_id_++};
+    decoded.request = {.header = {.id = next_id_++}};
     decoded.refusal = {.status = Status::bad_request,
                        .payload = "neither a frame nor a line of text (TLS is not spoken here)"};
     return Item::broken;

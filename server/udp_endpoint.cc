@@ -3,9 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -14,64 +11,17 @@
 namespace evpool {
 namespace {
 
-// Datagrams received by one system call.
-constexpr std::size_t kBatchDatagrams = 32;
-// Calls in one turn of the loop, before the connections have theirs.
+// System calls in one turn of the loop, before the connections have theirs.
 constexpr int kReceiveQuotaBatches = 4;
 // And in the last turn, before a drain: all that the receive buffer can hold, within reason.
 constexpr int kDrainQuotaBatches = 4096;
-// The kernel's largest datagram, and one byte more would be truncated.
-constexpr std::size_t kBufferBytes = 65'536;
 
 }  // namespace
 
-struct UdpEndpoint::Batch {
-  struct Datagram {
-    std::array<char, kBufferBytes> bytes;
-    PeerAddress peer;
-    iovec vector;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(std::uint32_t))> control;
-  };
-
-  std::array<Datagram, kBatchDatagrams> datagrams;
-  std::array<mmsghdr, kBatchDatagrams> headers;
-
-  // The kernel overwrites lengths, so the headers are made anew for each call.
-  void prepare() {
-    for (std::size_t i = 0; i < kBatchDatagrams; ++i) {
-      Datagram& datagram = datagrams[i];
-      datagram.vector = {.iov_base = datagram.bytes.data(), .iov_len = datagram.bytes.size()};
-      headers[i] = {};
-      msghdr& header = headers[i].msg_hdr;
-      header.msg_name = &datagram.peer;
-      header.msg_namelen = sizeof(datagram.peer);
-      header.msg_iov = &datagram.vector;
-      header.msg_iovlen = 1;
-      header.msg_control = datagram.control.data();
-      header.msg_controllen = datagram.control.size();
-    }
-  }
-};
-
-namespace {
-
-// The kernel's running count of datagrams dropped for want of receive buffer, if it sent one along.
-bool read_drop_count(msghdr& header, std::uint32_t& drops) {
-  for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr;
-       control = CMSG_NXTHDR(&header, control)) {
-    if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SO_RXQ_OVFL) continue;
-    std::memcpy(&drops, CMSG_DATA(control), sizeof(drops));
-    return true;
-  }
-  return false;
-}
-
-}  // namespace
-
-UdpEndpoint::UdpEndpoint(EventLoop& loop, Dispatcher& dispatcher, const ServerOptions& options,
+UdpEndpoint::UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& options,
                          Descriptor socket)
     : loop_(loop),
-      dispatcher_(dispatcher),
+      intake_(intake),
       options_(options),
       socket_(std::move(socket)),
       port_(local_address(socket_).port),
@@ -83,12 +33,8 @@ UdpEndpoint::UdpEndpoint(EventLoop& loop, Dispatcher& dispatcher, const ServerOp
             }
           },
           this)),
-      batch_(std::make_unique_for_overwrite<Batch>()) {
-  const int on = 1;
-  setsockopt(socket_.get(), SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
-}
-
-UdpEndpoint::~UdpEndpoint() = default;
+      receiver_(socket_, options.udp_offload),
+      offload_(options.udp_offload) {}
 
 void UdpEndpoint::open() {
   loop_.assert_in_loop_thread();
@@ -103,30 +49,32 @@ void UdpEndpoint::drain() {
   readable_.reset();
 }
 
-void UdpEndpoint::fit(const ReplyTo& to, Reply& reply) const {
-  const std::size_t head_bytes = to.raw ? 0 : kFrameHeaderBytes;
-  if (to.raw && reply.status != Status::ok) return;  // made text, and cut, when it is sent
-  if (head_bytes + reply.payload.size() <= to.limit_bytes) return;
-  const std::size_t room_bytes = to.limit_bytes - std::min<std::size_t>(to.limit_bytes, head_bytes);
-  if (reply.status == Status::ok) {
+void UdpEndpoint::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {
+  const Origin& origin = *to.origin;
+  const std::size_t head_bytes = origin.raw ? 0 : kFrameHeaderBytes;
+  const std::size_t room_bytes =
+      origin.limit_bytes - std::min<std::size_t>(origin.limit_bytes, head_bytes);
+  if (reply.status == Status::ok && head_bytes + reply.payload.size() > origin.limit_bytes) {
     reply = {.status = Status::too_large,
              .payload =
                  fmt::format("the reply of {} bytes does not fit the {} bytes it may have; use TCP",
                              reply.payload.size(), room_bytes)};
   }
-  if (!to.raw && reply.payload.size() > room_bytes) reply.payload.resize(room_bytes);
+  if (origin.raw) reply.payload = format_text_reply(reply.status, std::move(reply.payload));
+  if (reply.payload.size() > room_bytes) reply.payload.resize(room_bytes);
+  if (!origin.raw) {
+    append_reply_header(to.id, reply.status, static_cast<std::uint32_t>(reply.payload.size()),
+                        replies.bytes);
+  }
+  replies.bytes += reply.payload;
+  replies.marks.push_back({.end = replies.bytes.size(), .peer = origin.peer});
+  ++replies.count;
 }
 
-bool UdpEndpoint::send(const ReplyTo& to, Reply&& reply) noexcept {
-  if (to.raw) {
-    const std::string text = format_text_reply(reply.status, std::move(reply.payload));
-    return send_bytes(to, std::string_view(text).substr(0, to.limit_bytes));
-  }
-  std::string frame;
-  frame.reserve(kFrameHeaderBytes + reply.payload.size());
-  append_reply_header(to.id, reply.status, static_cast<std::uint32_t>(reply.payload.size()), frame);
-  frame += reply.payload;
-  return send_bytes(to, frame);
+std::size_t UdpEndpoint::send(Replies& replies) noexcept {
+  const std::size_t sent = send_datagrams(socket_, replies, offload_);
+  replies.clear();
+  return sent;
 }
 
 void UdpEndpoint::count_into(Statistics& statistics) const {
@@ -141,45 +89,38 @@ std::uint32_t UdpEndpoint::answer_limit_bytes(const PeerAddress& peer, std::size
 }
 
 bool UdpEndpoint::receive_batch() {
-  batch_->prepare();
-  const int received =
-      recvmmsg(socket_.get(), batch_->headers.data(), kBatchDatagrams, MSG_DONTWAIT, nullptr);
-  if (received <= 0) return false;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(received); ++i) {
-    mmsghdr& header = batch_->headers[i];
-    std::uint32_t drops = 0;
-    if (read_drop_count(header.msg_hdr, drops)) dropped_by_kernel_.store(drops);
-    const bool truncated = (header.msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    take_datagram({batch_->datagrams[i].bytes.data(), header.msg_len}, batch_->datagrams[i].peer,
-                  truncated);
-  }
-  return static_cast<std::size_t>(received) == kBatchDatagrams;
+  const bool more =
+      receiver_.receive([this](const ReceivedDatagram& datagram) { take_datagram(datagram); });
+  dropped_by_kernel_.store(receiver_.dropped(), std::memory_order_relaxed);
+  return more;
 }
 
-void UdpEndpoint::take_datagram(std::string_view datagram, const PeerAddress& peer,
-                                bool truncated) {
+void UdpEndpoint::take_datagram(const ReceivedDatagram& datagram) {
+  const std::string_view bytes = datagram.bytes;
+  const PeerAddress& peer = datagram.peer;
   const std::size_t limit_bytes = peer.is_loopback() ? kMaxDatagramBytes : kMaxRemoteDatagramBytes;
-  const ReplyTo to = {.raw = !looks_like_frame(datagram),
-                      .limit_bytes = answer_limit_bytes(peer, datagram.size()),
-                      .peer = peer};
+  const Origin origin = {.peer = peer,
+                         .limit_bytes = answer_limit_bytes(peer, bytes.size()),
+                         .raw = !looks_like_frame(bytes)};
   // A raw answer of another server comes from the port that it listens on, most likely ours.
-  if (to.raw ? peer.port() == port_ : !is_answerable(datagram)) {
+  if (origin.raw ? peer.port() == port_ : !is_answerable(bytes)) {
     ignored_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  Frame request;
+  FrameView request;
   FrameError error = FrameError::none;
-  if (to.raw) {
+  if (origin.raw) {
     request.name = options_.default_job;
-    request.payload = datagram;
+    request.payload = bytes;
   } else {
-    error = decode_datagram(datagram, request);
+    error = decode_datagram(bytes, request);
   }
-  take_request(to, std::move(request), error, truncated || datagram.size() > limit_bytes);
+  take_request(origin, request, error, datagram.truncated || bytes.size() > limit_bytes);
 }
 
-void UdpEndpoint::take_request(ReplyTo to, Frame&& request, FrameError error, bool over_limit) {
-  to.id = request.header.id;
+void UdpEndpoint::take_request(const Origin& origin, const FrameView& request, FrameError error,
+                               bool over_limit) {
+  const ReplyTo to = {.id = request.header.id, .origin = &origin};
   if (over_limit) {
     refuse(to, Status::too_large,
            fmt::format("a datagram from elsewhere may have {} bytes, from this machine {}; use TCP",
@@ -192,27 +133,17 @@ void UdpEndpoint::take_request(ReplyTo to, Frame&& request, FrameError error, bo
                        options_.max_payload_bytes));
   } else if (request.header.type == FrameType::ping) {
     pings_.fetch_add(1, std::memory_order_relaxed);
-    std::string pong;
-    append_header({.type = FrameType::pong, .id = to.id}, pong);
-    send_bytes(to, pong);
+    Replies pong;
+    append_header({.type = FrameType::pong, .id = to.id}, pong.bytes);
+    pong.marks.push_back({.end = pong.bytes.size(), .peer = origin.peer});
+    send_datagrams(socket_, pong, offload_);
   } else {
-    dispatcher_.dispatch(shared_from_this(), to, std::move(request));
+    intake_.take(*this, to, request);
   }
 }
 
 void UdpEndpoint::refuse(const ReplyTo& to, Status status, std::string why) {
-  dispatcher_.refuse(*this, to, {.status = status, .payload = std::move(why)});
-}
-
-// When the socket's send buffer is full the reply is lost, as any datagram may be: a worker must
-// not wait for a network.
-bool UdpEndpoint::send_bytes(const ReplyTo& to, std::string_view bytes) const {
-  ssize_t sent = 0;
-  do {
-    sent = sendto(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-                  &to.peer.any, to.peer.size());
-  } while (sent < 0 && errno == EINTR);
-  return sent >= 0;
+  intake_.refuse(*this, to, {.status = status, .payload = std::move(why)});
 }
 
 }  // namespace evpool

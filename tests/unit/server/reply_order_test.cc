@@ -5,36 +5,35 @@
 namespace evpool {
 namespace {
 
-std::string take_all(ReplyOrder& order) {
-  std::string all;
-  std::string bytes;
-  while (order.take_next(bytes)) all += bytes;
+// All that can be passed on once this answer has come.
+std::string pass_on(ReplyOrder& order, std::uint64_t id, std::string_view bytes) {
+  if (!order.is_next(id, bytes)) return {};
+  std::string all(bytes);
+  std::string more;
+  while (order.take_next(more)) all += more;
   return all;
 }
 
 TEST(ReplyOrder, gives_nothing_before_the_first) {
   ReplyOrder order;
-  EXPECT_EQ(take_all(order), "");
-  order.add(1, "b");
-  EXPECT_EQ(take_all(order), "");
+  std::string bytes;
+  EXPECT_FALSE(order.take_next(bytes));
+  EXPECT_EQ(pass_on(order, 1, "b"), "");
+  EXPECT_FALSE(order.take_next(bytes));
 }
 
 TEST(ReplyOrder, gives_each_in_its_turn) {
   ReplyOrder order;
-  order.add(2, "c");
-  order.add(0, "a");
-  EXPECT_EQ(take_all(order), "a");
-  order.add(1, "b");
-  EXPECT_EQ(take_all(order), "bc");
-  order.add(3, "d");
-  EXPECT_EQ(take_all(order), "d");
+  EXPECT_EQ(pass_on(order, 2, "c"), "");
+  EXPECT_EQ(pass_on(order, 0, "a"), "a");
+  EXPECT_EQ(pass_on(order, 1, "b"), "bc");
+  EXPECT_EQ(pass_on(order, 3, "d"), "d");
 }
 
 TEST(ReplyOrder, an_empty_answer_has_its_turn_too) {
   ReplyOrder order;
-  order.add(0, "");
-  order.add(1, "b");
-  EXPECT_EQ(take_all(order), "b");
+  EXPECT_EQ(pass_on(order, 0, ""), "");
+  EXPECT_EQ(pass_on(order, 1, "b"), "b");
 }
 
 }  // namespace

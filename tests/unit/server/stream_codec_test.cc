@@ -21,6 +21,12 @@ std::string request_frame(std::uint64_t id, const std::string& job, const std::s
   return frame;
 }
 
+std::string encoded(const StreamCodec& codec, std::uint64_t id, Reply reply) {
+  std::string bytes;
+  codec.encode(id, reply, bytes);
+  return bytes + reply.payload;
+}
+
 TEST(ChooseCodec, tells_frames_from_text_by_the_first_byte) {
   EXPECT_FALSE(choose_codec('\xF6', kOptions)->ordered());
   EXPECT_TRUE(choose_codec('u', kOptions)->ordered());
@@ -85,10 +91,8 @@ TEST(TextCodec, numbers_the_lines_and_answers_in_lines) {
   EXPECT_EQ(decoded.request.header.id, 2U);
   EXPECT_EQ(decoded.refusal.status, Status::bad_request);
 
-  Reply ok = Reply::ok("done");
-  EXPECT_EQ(codec->encode(0, ok) + ok.payload, "done\n");
-  Reply failed = Reply::failed("two\nlines");
-  EXPECT_EQ(codec->encode(1, failed) + failed.payload, "ERR failed two lines\n");
+  EXPECT_EQ(encoded(*codec, 0, Reply::ok("done")), "done\n");
+  EXPECT_EQ(encoded(*codec, 1, Reply::failed("two\nlines")), "ERR failed two lines\n");
 }
 
 TEST(TextCodec, takes_the_last_line_without_its_end) {
@@ -140,10 +144,8 @@ TEST(RawCodec, makes_each_chunk_a_payload_of_the_default_job) {
   ASSERT_EQ(codec->next(decoded), Item::request);
   EXPECT_EQ(decoded.request.header.id, 1U);
 
-  Reply ok = Reply::ok("HELLO");
-  EXPECT_EQ(codec->encode(0, ok) + ok.payload, "HELLO");
-  Reply busy = {.status = Status::busy, .payload = "full"};
-  EXPECT_EQ(codec->encode(1, busy) + busy.payload, "ERR busy full");
+  EXPECT_EQ(encoded(*codec, 0, Reply::ok("HELLO")), "HELLO");
+  EXPECT_EQ(encoded(*codec, 1, {.status = Status::busy, .payload = "full"}), "ERR busy full");
 }
 
 }  // namespace

@@ -39,17 +39,23 @@ TEST(UdpEndpoint, off_loopback_an_answer_is_no_longer_than_what_it_answers) {
 
 class UdpEndpointFit : public testing::Test {
  protected:
+  // What is sent of a reply, after the header if it has one; and the status it then has.
   Reply fitted(bool raw, std::uint32_t limit_bytes, Reply reply) {
-    endpoint_->fit({.raw = raw, .limit_bytes = limit_bytes}, reply);
-    return reply;
+    const Origin origin = {.limit_bytes = limit_bytes, .raw = raw};
+    Replies replies;
+    endpoint_->encode({.origin = &origin}, reply, replies);
+    EXPECT_EQ(replies.count, 1U);
+    EXPECT_LE(replies.bytes.size(), limit_bytes);
+    return {.status = reply.status, .payload = replies.bytes.substr(raw ? 0 : kFrameHeaderBytes)};
   }
 
  private:
   EventLoop loop_;
   Dispatcher dispatcher_{Handlers{}, {}, std::chrono::milliseconds(1000), [] {}};
+  Intake intake_{loop_, dispatcher_};
   const ServerOptions options_{};
   const std::shared_ptr<UdpEndpoint> endpoint_ = std::make_shared<UdpEndpoint>(
-      loop_, dispatcher_, options_, bind_socket("udp", {"127.0.0.1", 0}, Transport::udp));
+      loop_, intake_, options_, bind_socket("udp", {"127.0.0.1", 0}, Transport::udp));
 };
 
 TEST_F(UdpEndpointFit, a_result_that_just_fits_is_left_alone) {

@@ -1,0 +1,151 @@
+#include "server/intake.h"
+
+#include <span>
+#include <utility>
+
+namespace evpool {
+namespace {
+
+TaskPriority task_priority(Priority priority) {
+  switch (priority) {
+    case Priority::high:
+      return TaskPriority::high;
+    case Priority::low:
+      return TaskPriority::low;
+    case Priority::normal:
+      break;
+  }
+  return TaskPriority::normal;
+}
+
+// Where the payload goes in the batch.
+void keep_payload(const FrameView& request, JobBatch& batch, Job& job) {
+  if (request.body != nullptr) {
+    job.in_body = true;
+    job.payload_at = static_cast<std::uint32_t>(batch.bodies.size());
+    batch.bodies.push_back(std::move(*request.body));
+  } else {
+    job.payload_at = static_cast<std::uint32_t>(batch.bytes.size());
+    job.payload_bytes = static_cast<std::uint32_t>(request.payload.size());
+    batch.bytes.append(request.payload);
+  }
+}
+
+}  // namespace
+
+Intake::Intake(EventLoop& loop, Dispatcher& dispatcher)
+    : loop_(loop),
+      dispatcher_(dispatcher),
+      end_of_round_(loop.new_event(
+          -1, 0, [](int, short, void* self) { static_cast<Intake*>(self)->submit(); }, this)) {}
+
+void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) {
+  loop_.assert_in_loop_thread();
+  if (dispatcher_.draining()) {
+    refuse(path, to,
+           {.status = Status::shutting_down, .payload = "the server is shutting down"});
+    return;
+  }
+  JobKind* const kind = find(request.name);
+  if (kind == nullptr) {
+    refuse(path, to,
+           {.status = Status::not_found, .payload = dispatcher_.explain_missing(request.name)});
+    return;
+  }
+  wake_at_end_of_round();
+  const TaskPriority priority = task_priority(request.header.priority);
+  const bool brief = kind->brief();
+  // What may take long is alone: it must keep neither jobs nor answers of others waiting.
+  if (open_ != nullptr && (!brief || open_->path.get() != &path || open_->priority != priority)) {
+    close_batch();
+  }
+  if (open_ == nullptr) open_batch(path, priority);
+
+  const auto timeout = request.header.timeout_ms == 0
+                           ? dispatcher_.default_timeout()
+                           : std::chrono::milliseconds(request.header.timeout_ms);
+  Job job = {.kind = kind,
+             .deadline = round_began_at_ + timeout,
+             .id = to.id,
+             .priority = request.header.priority};
+  keep_payload(request, *open_, job);
+  open_->jobs.push_back(job);
+  if (to.origin != nullptr) open_->origins.push_back(*to.origin);
+  if (!brief || open_->jobs.size() == JobBatch::kMaxJobs ||
+      open_->bytes.size() >= JobBatch::kMaxBytes || job.in_body) {
+    close_batch();
+  }
+}
+
+void Intake::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) {
+  loop_.assert_in_loop_thread();
+  wake_at_end_of_round();
+  if (refused_path_.get() != &path || refusals_.count == JobBatch::kMaxJobs) {
+    send_refusals();
+    refused_path_ = path.shared_from_this();
+  }
+  path.encode(to, reply, refusals_);
+  dispatcher_.count_refused(reply.status);
+}
+
+void Intake::submit() {
+  loop_.assert_in_loop_thread();
+  round_begun_ = false;
+  close_batch();
+  task_count_ = 0;
+  for (std::size_t priority = 0; priority < tasks_.size(); ++priority) {
+    std::vector<Task>& tasks = tasks_[priority];
+    if (tasks.empty()) continue;
+    dispatcher_.add(tasks, static_cast<TaskPriority>(priority));
+    tasks.clear();
+  }
+  send_refusals();
+}
+
+// The name is most often that of the request before.
+JobKind* Intake::find(std::string_view job) {
+  if (last_found_ == nullptr || last_found_->name() != job) last_found_ = dispatcher_.find(job);
+  return last_found_;
+}
+
+void Intake::wake_at_end_of_round() {
+  if (round_begun_) return;
+  round_begun_ = true;
+  round_began_at_ = Clock::now();
+  // Made active now, it comes after all that is active already: libevent appends.
+  event_active(end_of_round_.get(), EV_TIMEOUT, 0);
+}
+
+void Intake::send_refusals() {
+  if (!refusals_.empty()) {
+    const std::size_t answers = refusals_.count;
+    dispatcher_.count_undelivered(answers - refused_path_->send(refusals_));
+  }
+  refused_path_.reset();
+}
+
+void Intake::open_batch(ReplyPath& path, TaskPriority priority) {
+  open_ = dispatcher_.new_batch();
+  open_->path = path.shared_from_this();
+  open_->priority = priority;
+}
+
+void Intake::close_batch() {
+  if (open_ == nullptr) return;
+  auto batch = std::move(open_);
+  const std::size_t admitted = dispatcher_.admit(batch->priority, batch->jobs.size());
+  for (std::size_t i = admitted; i < batch->jobs.size(); ++i) {
+    refuse(*batch->path, batch->reply_to(i),
+           {.status = Status::busy, .payload = "the server's queue is full"});
+  }
+  batch->jobs.resize(admitted);
+  if (admitted == 0) {
+    dispatcher_.give_back(std::move(batch));
+    return;
+  }
+  std::vector<Task>& tasks = tasks_[static_cast<std::size_t>(batch->priority)];
+  tasks.push_back(dispatcher_.accept(std::move(batch)));
+  if (++task_count_ == kMaxTasks) submit();
+}
+
+}  // namespace evpool
