@@ -1,5 +1,6 @@
 #include "server/dispatcher.h"
 
+#include <algorithm>
 #include <exception>
 #include <tuple>
 #include <utility>
@@ -12,6 +13,8 @@ namespace {
 // the last of a short batch.
 constexpr std::chrono::microseconds kLongestHold{50};
 constexpr std::size_t kMostHeldBytes = std::size_t{64} << 10U;
+// The clock is read once for so many jobs of a batch, which are brief: it costs as much as one.
+constexpr std::size_t kJobsPerLook = 8;
 // A reply's memory is used again for the next payload, unless it is much.
 constexpr std::size_t kMaxReusedBytes = std::size_t{16} << 10U;
 
@@ -43,26 +46,6 @@ class Dispatcher::BatchTask {
  private:
   Dispatcher* dispatcher_;
   JobBatch* batch_;
-};
-
-// What a worker has done of a batch and not yet told anybody.
-struct Dispatcher::Tally {
-  std::array<std::uint64_t, kStatusCount> statuses{};
-  JobKind* kind = nullptr;
-  std::size_t runs = 0;  // of that kind
-  std::chrono::nanoseconds run_time{0};
-
-  void count_run(JobKind& ran, std::chrono::nanoseconds took) {
-    if (kind != &ran) publish_runs();
-    kind = &ran;
-    ++runs;
-    run_time += took;
-  }
-  void publish_runs() {
-    if (runs > 0) kind->count_runs(runs, run_time);
-    runs = 0;
-    run_time = {};
-  }
 };
 
 Dispatcher::Dispatcher(Handlers handlers, const ThreadPoolOptions& pool_options,
@@ -149,43 +132,46 @@ void Dispatcher::count_into(Statistics& statistics) const {
 void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
   JobBatch& batch = *held;
   waiting(batch.priority).fetch_sub(batch.jobs_left());
-  Tally tally;
+  Outcomes outcomes{};
   Clock::time_point now = Clock::now();
   Clock::time_point held_since = now;
   for (;;) {
-    Reply reply = run_job(batch, batch.jobs[batch.next], now, tally);
-    batch.path->encode(batch.reply_to(batch.next), reply, batch.replies);
-    ++tally.statuses[static_cast<std::size_t>(reply.status)];
-    if (reply.payload.capacity() <= kMaxReusedBytes) {
-      batch.request.payload = std::move(reply.payload);
+    const std::size_t looked_at = batch.next;
+    const std::size_t next_look = std::min(looked_at + kJobsPerLook, batch.jobs.size());
+    for (; batch.next < next_look; ++batch.next) {
+      Reply reply = run_job(batch, batch.jobs[batch.next], now);
+      answer(batch, reply, outcomes);
+      // The memory of what is sent serves for the next payload.
+      if (reply.payload.capacity() <= kMaxReusedBytes) {
+        batch.request.payload = std::move(reply.payload);
+      }
     }
-    if (++batch.next == batch.jobs.size()) break;
-    now = Clock::now();
+    const Clock::time_point before = std::exchange(now, Clock::now());
+    count_run_times(batch, looked_at, now - before);
+    if (batch.jobs_left() == 0) break;
     const bool long_held = now - held_since >= kLongestHold;
     if (!long_held && batch.replies.bytes.size() < kMostHeldBytes) continue;
-    deliver(batch, tally);
+    deliver(batch, outcomes);
     if (long_held && hand_back(held)) return;
     held_since = now;
   }
-  deliver(batch, tally);
+  deliver(batch, outcomes);
   give_back(std::move(held));
 }
 
 void Dispatcher::discard(std::unique_ptr<JobBatch> batch) noexcept {
   waiting(batch->priority).fetch_sub(batch->jobs_left());
-  Tally tally;
+  Outcomes outcomes{};
   for (; batch->next < batch->jobs.size(); ++batch->next) {
     Reply reply = draining() ? shutting_down()
                              : Reply{.status = Status::busy, .payload = "the server's queue is full"};
-    batch->path->encode(batch->reply_to(batch->next), reply, batch->replies);
-    ++tally.statuses[static_cast<std::size_t>(reply.status)];
+    answer(*batch, reply, outcomes);
   }
-  deliver(*batch, tally);
+  deliver(*batch, outcomes);
   give_back(std::move(batch));
 }
 
-Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now,
-                          Tally& tally) noexcept {
+Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now) noexcept {
   if (batch.path->gone()) return {.status = Status::cancelled, .payload = "the peer has gone"};
   if (now >= job.deadline) {
     return {.status = Status::expired, .payload = "the deadline passed before the job could start"};
@@ -199,16 +185,31 @@ Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now
   }
   request.priority = job.priority;
   request.deadline = job.deadline;
-  Reply reply = call(job.kind->handler(), request);
-  tally.count_run(*job.kind, Clock::now() - now);
-  return reply;
+  return call(job.kind->handler(), request);
+}
+
+// Appends the answer to the batch's next job.
+void Dispatcher::answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept {
+  batch.path->encode(batch.reply_to(batch.next), reply, batch.replies);
+  ++outcomes[static_cast<std::size_t>(reply.status)];
+}
+
+// Tells their kinds how long the jobs from `first` to the next took, which is not known of each.
+void Dispatcher::count_run_times(const JobBatch& batch, std::size_t first,
+                                 std::chrono::nanoseconds took) noexcept {
+  const auto jobs = static_cast<std::int64_t>(batch.next - first);
+  for (std::size_t i = first; i < batch.next;) {
+    JobKind* const kind = batch.jobs[i].kind;
+    const std::size_t begin = i;
+    while (i < batch.next && batch.jobs[i].kind == kind) ++i;
+    kind->count_runs(i - begin, took * static_cast<std::int64_t>(i - begin) / jobs);
+  }
 }
 
 // Counts first, then sends: whoever has an answer finds it counted.
-void Dispatcher::deliver(JobBatch& batch, Tally& tally) noexcept {
-  tally.publish_runs();
+void Dispatcher::deliver(JobBatch& batch, Outcomes& outcomes) noexcept {
   for (std::size_t status = 0; status < kStatusCount; ++status) {
-    if (const std::uint64_t answers = std::exchange(tally.statuses[status], 0); answers > 0) {
+    if (const std::uint64_t answers = std::exchange(outcomes[status], 0); answers > 0) {
       counter(static_cast<Status>(status)).fetch_add(answers, std::memory_order_relaxed);
     }
   }

@@ -69,13 +69,15 @@ class Dispatcher {
 
  private:
   class BatchTask;
-  struct Tally;
+  using Outcomes = std::array<std::uint64_t, kStatusCount>;  // answers not yet counted, by status
 
   void run(std::unique_ptr<JobBatch> batch) noexcept;
   void discard(std::unique_ptr<JobBatch> batch) noexcept;
-  [[nodiscard]] Reply run_job(JobBatch& batch, const Job& job, Clock::time_point now,
-                              Tally& tally) noexcept;
-  void deliver(JobBatch& batch, Tally& tally) noexcept;
+  static Reply run_job(JobBatch& batch, const Job& job, Clock::time_point now) noexcept;
+  static void answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept;
+  static void count_run_times(const JobBatch& batch, std::size_t first,
+                              std::chrono::nanoseconds took) noexcept;
+  void deliver(JobBatch& batch, Outcomes& outcomes) noexcept;
   [[nodiscard]] bool hand_back(std::unique_ptr<JobBatch>& batch) noexcept;
   [[nodiscard]] std::atomic<std::size_t>& waiting(TaskPriority priority) {
     return waiting_[static_cast<std::size_t>(priority)];
