@@ -30,7 +30,7 @@ struct Frame {
 
 // A frame whose bytes are elsewhere, for as long as its giver says.
 struct FrameView {
-  FrameHeader header;
+  FrameHeader header = {};
   std::string_view name = {};
   std::string_view payload = {};
   std::string* body = nullptr;  // holds the payload, if it was received there; may be moved from

@@ -8,10 +8,7 @@
 namespace evpool {
 namespace {
 
-// A worker keeps answers back, so that they leave together, no longer than this and one job; then
-// it also lets other workers have the rest of the batch. About what answering one by one would cost
-// the last of a short batch.
-constexpr std::chrono::microseconds kLongestHold{50};
+// And so many bytes of answers.
 constexpr std::size_t kMostHeldBytes = std::size_t{64} << 10U;
 // The clock is read once for so many jobs of a batch, which are brief: it costs as much as one.
 constexpr std::size_t kJobsPerLook = 8;
@@ -49,11 +46,13 @@ class Dispatcher::BatchTask {
 };
 
 Dispatcher::Dispatcher(Handlers handlers, const ThreadPoolOptions& pool_options,
-                       std::chrono::milliseconds default_timeout, std::function<void()> on_quiet)
+                       std::chrono::milliseconds default_timeout, std::function<void()> on_quiet,
+                       std::chrono::microseconds longest_hold)
     : handlers_(std::move(handlers)),
       capacity_jobs_(pool_options.capacity_tasks),
       default_timeout_(default_timeout),
       on_quiet_(std::move(on_quiet)),
+      longest_hold_(longest_hold),
       pool_(ThreadPool::create(pool_options)) {
   handlers_.for_each([this](std::string_view name, const Handler& handler) {
     kinds_.emplace(std::piecewise_construct, std::forward_as_tuple(name),
@@ -149,7 +148,7 @@ void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
     const Clock::time_point before = std::exchange(now, Clock::now());
     count_run_times(batch, looked_at, now - before);
     if (batch.jobs_left() == 0) break;
-    const bool long_held = now - held_since >= kLongestHold;
+    const bool long_held = now - held_since >= longest_hold_;
     if (!long_held && batch.replies.bytes.size() < kMostHeldBytes) continue;
     deliver(batch, outcomes);
     if (long_held && hand_back(held)) return;

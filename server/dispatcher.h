@@ -26,10 +26,16 @@ namespace evpool {
 // All methods may be called from any thread.
 class Dispatcher {
  public:
+  // A worker keeps the answers of a batch back, so that they leave together, no longer than this
+  // and the job it is at; then it also lets other workers have the rest of the batch. About what
+  // answering a short batch one by one would cost its last.
+  static constexpr std::chrono::microseconds kLongestHold{50};
+
   // Throws as ThreadPool::create does. `on_quiet` is called, on any thread, when the last request
   // of a drain has been answered; possibly more than once.
   Dispatcher(Handlers handlers, const ThreadPoolOptions& pool_options,
-             std::chrono::milliseconds default_timeout, std::function<void()> on_quiet);
+             std::chrono::milliseconds default_timeout, std::function<void()> on_quiet,
+             std::chrono::microseconds longest_hold = kLongestHold);
   // As stop().
   ~Dispatcher();
   Dispatcher(const Dispatcher&) = delete;
@@ -89,6 +95,7 @@ class Dispatcher {
   const std::size_t capacity_jobs_;
   const std::chrono::milliseconds default_timeout_;
   const std::function<void()> on_quiet_;
+  const std::chrono::microseconds longest_hold_;
   std::stop_source stop_;
   JobBatchStore store_;
 
