@@ -6,9 +6,9 @@
 // nowhere. The bufferevent lives as long as the connection, so a worker that locks it locks
 // something.
 //
-// Output: a worker that answers sends what the socket takes by itself, under the bufferevent's lock,
-// and leaves only a remainder to the bufferevent and so to the loop: bufferevent_write alone would
-// cost a wake-up of the loop, and six system calls, for every reply.
+// Output: a worker that answers sends what the socket takes by itself, under the bufferevent's
+// lock, and leaves only a remainder to the bufferevent and so to the loop: bufferevent_write alone
+// would cost a wake-up of the loop, and six system calls, for every reply.
 #pragma once
 
 #include <event2/bufferevent.h>

@@ -23,10 +23,21 @@ std::chrono::milliseconds sweep_interval(std::chrono::milliseconds stall_timeout
 
 }  // namespace
 
-ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake,
-                                 const ServerOptions& options, std::function<void()> on_empty)
+void ConnectionCounts::add_to(Statistics& statistics) const {
+  statistics.connections_accepted += accepted.load();
+  statistics.connections_refused += refused.load();
+  statistics.connections_stalled += stalled.load();
+  statistics.connections_open += open.load();
+  statistics.pings += pings.load();
+}
+
+ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake, const ServerOptions& options,
+                                 const Log& log, ConnectionCounts& counts,
+                                 std::function<void()> on_empty)
     : loop_(loop),
       options_(options),
+      log_(log),
+      counts_(counts),
       on_empty_(std::move(on_empty)),
       context_{.loop = loop,
                .intake = intake,
@@ -35,7 +46,7 @@ ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake,
                                  .default_job = options.default_job},
                .receive_buffer = receive_buffer_,
                .on_closed = [this](Connection& connection) { on_closed(connection); },
-               .on_ping = [this] { pings_.fetch_add(1, std::memory_order_relaxed); }},
+               .on_ping = [this] { counts_.pings.fetch_add(1, std::memory_order_relaxed); }},
       sweep_timer_(loop.new_event(
           -1, EV_PERSIST,
           [](int, short, void* self) { static_cast<ConnectionTable*>(self)->sweep(); }, this)) {}
@@ -44,19 +55,28 @@ ConnectionTable::~ConnectionTable() { close_all(); }
 
 void ConnectionTable::add(Descriptor socket, bool raw) {
   loop_.assert_in_loop_thread();
-  accepted_.fetch_add(1);
-  const bool over_limit = connections_.size() >= options_.max_connections;
-  if (over_limit) count_refused();
-  // A raw peer could not tell a refusal from an answer.
-  if (over_limit && (raw || connections_.size() >= options_.max_connections + kMaxOverLimit)) {
-    return;
+  counts_.accepted.fetch_add(1);
+  try {
+    take(std::move(socket), raw);
+  } catch (const std::exception& error) {
+    counts_.refused.fetch_add(1);
+    if (error_lines_.allow()) log_(LogLevel::error, "cannot take a connection: {}", error.what());
   }
+}
+
+void ConnectionTable::take(Descriptor socket, bool raw) {
+  // Those of all tables.
+  const std::uint64_t open = counts_.open.load() + 1;
+  const bool over_limit = open > options_.max_connections;
+  if (over_limit) counts_.refused.fetch_add(1);
+  // A raw peer could not tell a refusal from an answer.
+  if (over_limit && (raw || open > options_.max_connections + kMaxOverLimit)) return;
   const Connection::Kind kind = over_limit ? Connection::Kind::over_limit
                                 : raw      ? Connection::Kind::raw
                                            : Connection::Kind::detect;
   const auto connection = std::make_shared<Connection>(context_, std::move(socket), kind);
   connections_.emplace(connection.get(), connection);
-  open_.store(connections_.size());
+  counts_.open.fetch_add(1);
   if (connections_.size() == 1) {
     EventLoop::arm(*sweep_timer_, sweep_interval(options_.stall_timeout));
   }
@@ -72,26 +92,18 @@ void ConnectionTable::close_all() {
   for (const auto& connection : snapshot()) connection->close();
 }
 
-void ConnectionTable::count_into(Statistics& statistics) const {
-  statistics.connections_accepted += accepted_.load();
-  statistics.connections_refused += refused_.load();
-  statistics.connections_stalled += stalled_.load();
-  statistics.connections_open += open_.load();
-  statistics.pings += pings_.load();
-}
-
 void ConnectionTable::sweep() {
   const Clock::time_point now = Clock::now();
   for (const auto& connection : snapshot()) {
     if (!connection->is_stalled(now)) continue;
     connection->close();
-    stalled_.fetch_add(1);
+    counts_.stalled.fetch_add(1);
   }
 }
 
 void ConnectionTable::on_closed(Connection& connection) {
   connections_.erase(&connection);
-  open_.store(connections_.size());
+  counts_.open.fetch_sub(1);
   if (!connections_.empty()) return;
   event_del(sweep_timer_.get());
   on_empty_();

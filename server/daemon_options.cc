@@ -88,6 +88,10 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
   app.add_option("--workers", server.workers, "Worker threads; 0: one for each usable CPU")
       ->check(CLI::Range(std::size_t{0}, ThreadPoolOptions::kMaxWorkers))
       ->capture_default_str();
+  app.add_option("--io-threads", server.io_threads,
+                 "Threads that receive; connections and UDP peers are spread over them")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app.add_option("--queue", server.queue_tasks,
                  "Jobs that may wait, of each priority; one more is answered busy")
       ->check(CLI::Range(std::size_t{1}, ThreadPoolOptions::kMaxCapacityTasks))
@@ -98,6 +102,9 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
                  "Receive buffer asked of the kernel for each UDP socket, in bytes")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
+  app.add_flag_function(
+      "--no-udp-offload", [&server](std::int64_t) { server.udp_offload = false; },
+      "Pass each datagram through the kernel on its own, without UDP_GRO and UDP_SEGMENT");
   app.add_option("--max-payload", server.max_payload_bytes, "Largest payload taken, in bytes")
       ->check(CLI::Range(std::uint32_t{1}, UINT32_MAX))
       ->capture_default_str();

@@ -34,8 +34,8 @@ struct DatagramReceiver::Buffers {
     std::array<char, kBufferBytes> bytes;
     PeerAddress peer;
     iovec vector;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(std::uint32_t)) +
-                                          CMSG_SPACE(sizeof(int))> control;
+    alignas(cmsghdr)
+        std::array<char, CMSG_SPACE(sizeof(std::uint32_t)) + CMSG_SPACE(sizeof(int))> control;
   };
 
   std::array<Buffer, kBuffers> buffers;
@@ -89,8 +89,7 @@ bool DatagramReceiver::receive(const std::function<void(const ReceivedDatagram&)
     std::string_view bytes(buffers_->buffers[i].bytes.data(), buffers_->headers[i].msg_len);
     const bool truncated = (header.msg_flags & MSG_TRUNC) != 0;
     do {  // once for an empty datagram, too
-      const std::string_view datagram =
-          segment_bytes == 0 ? bytes : bytes.substr(0, segment_bytes);
+      const std::string_view datagram = segment_bytes == 0 ? bytes : bytes.substr(0, segment_bytes);
       bytes.remove_prefix(datagram.size());
       take({.bytes = datagram, .peer = buffers_->buffers[i].peer, .truncated = truncated});
     } while (!bytes.empty());

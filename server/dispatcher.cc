@@ -31,8 +31,9 @@ Reply call(const Handler& handler, Request& request) noexcept {
 
 }  // namespace
 
-// The pool's task: runs a batch, or answers for it when the pool drops it. The pool does exactly one
-// of the two, and so the task need not own the batch: what is only a pointer is cheaper to move.
+// The pool's task: runs a batch, or answers for it when the pool drops it. The pool does exactly
+// one of the two, and so the task need not own the batch: what is only a pointer is cheaper to
+// move.
 class Dispatcher::BatchTask {
  public:
   BatchTask(Dispatcher& dispatcher, JobBatch& batch) : dispatcher_(&dispatcher), batch_(&batch) {}
@@ -162,8 +163,9 @@ void Dispatcher::discard(std::unique_ptr<JobBatch> batch) noexcept {
   waiting(batch->priority).fetch_sub(batch->jobs_left());
   Outcomes outcomes{};
   for (; batch->next < batch->jobs.size(); ++batch->next) {
-    Reply reply = draining() ? shutting_down()
-                             : Reply{.status = Status::busy, .payload = "the server's queue is full"};
+    Reply reply = draining()
+                      ? shutting_down()
+                      : Reply{.status = Status::busy, .payload = "the server's queue is full"};
     answer(*batch, reply, outcomes);
   }
   deliver(*batch, outcomes);

@@ -42,8 +42,7 @@ Intake::Intake(EventLoop& loop, Dispatcher& dispatcher)
 void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) {
   loop_.assert_in_loop_thread();
   if (dispatcher_.draining()) {
-    refuse(path, to,
-           {.status = Status::shutting_down, .payload = "the server is shutting down"});
+    refuse(path, to, {.status = Status::shutting_down, .payload = "the server is shutting down"});
     return;
   }
   JobKind* const kind = find(request.name);

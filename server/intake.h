@@ -55,7 +55,7 @@ class Intake {
   Clock::time_point round_began_at_;
   JobKind* last_found_ = nullptr;
 
-  std::unique_ptr<JobBatch> open_;  // takes more, if they are of the same path
+  std::unique_ptr<JobBatch> open_;          // takes more, if they are of the same path
   std::array<std::vector<Task>, 3> tasks_;  // closed batches, by priority
   std::size_t task_count_ = 0;
 

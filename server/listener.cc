@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <exception>
 #include <utility>
 
 namespace evpool {
@@ -24,9 +23,10 @@ bool is_about_one_connection(int error) {
 
 }  // namespace
 
-Listener::Listener(EventLoop& loop, ConnectionTable& connections, const Log& log, Descriptor socket,
-                   bool raw)
-    : connections_(connections),
+Listener::Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const Log& log,
+                   Descriptor socket, bool raw)
+    : take_(std::move(take)),
+      counts_(counts),
       log_(log),
       socket_(std::move(socket)),
       raw_(raw),
@@ -47,13 +47,7 @@ void Listener::accept_some() {
   for (int i = 0; i < kAcceptQuota; ++i) {
     Descriptor accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (accepted.valid()) {
-      try {
-        connections_.add(std::move(accepted), raw_);
-      } catch (const std::exception& error) {
-        connections_.count_refused();
-        if (error_lines_.allow())
-          log_(LogLevel::error, "cannot take a connection: {}", error.what());
-      }
+      take_(std::move(accepted), raw_);
       continue;
     }
     const int error = errno;
@@ -77,7 +71,7 @@ void Listener::back_off(int error) {
 }
 
 void Listener::turn_one_away() {
-  connections_.count_refused();
+  counts_.refused.fetch_add(1);
   reserve_.close();
   Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC)).close();
   reserve_ = open_reserve();

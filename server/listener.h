@@ -1,5 +1,7 @@
-// Accepts TCP connections and hands them to the table. The loop's thread only.
+// Accepts TCP connections and hands them on. The loop's thread only.
 #pragma once
+
+#include <functional>
 
 #include "server/connection_table.h"
 #include "server/event_loop.h"
@@ -10,8 +12,11 @@ namespace evpool {
 
 class Listener {
  public:
+  // Who serves a connection from now on; must not throw.
+  using Take = std::function<void(Descriptor socket, bool raw)>;
+
   // `socket` must be listening. What is given must outlive this. Throws std::runtime_error.
-  Listener(EventLoop& loop, ConnectionTable& connections, const Log& log, Descriptor socket,
+  Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const Log& log, Descriptor socket,
            bool raw);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -23,7 +28,8 @@ class Listener {
   void back_off(int error);
   void turn_one_away();
 
-  ConnectionTable& connections_;
+  const Take take_;
+  ConnectionCounts& counts_;
   const Log& log_;
   const Descriptor socket_;
   const bool raw_;

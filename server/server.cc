@@ -4,24 +4,25 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <ctime>
 #include <stdexcept>
 #include <utility>
 
 #include "server/builtin_jobs.h"
-#include "server/connection_table.h"
 #include "server/dispatcher.h"
-#include "server/event_loop.h"
-#include "server/intake.h"
+#include "server/io_thread.h"
 #include "server/listener.h"
 #include "server/log.h"
-#include "server/udp_endpoint.h"
 
 namespace evpool {
 namespace {
 
 // What runs when the drain has run out of time is asked to stop, and has this long to do so.
 constexpr std::chrono::milliseconds kStopGrace{1000};
+
+// More than any machine's network needs; a larger number is a mistake.
+constexpr std::size_t kMaxIoThreads = 64;
 
 std::size_t usable_cpus() {
   cpu_set_t cpus;
@@ -37,6 +38,8 @@ ServerOptions checked(ServerOptions options, const Handlers& handlers) {
   if (options.workers == 0) options.workers = usable_cpus();
   require(!options.tcp.empty() || !options.tcp_raw.empty() || !options.udp.empty(),
           "it needs an address to listen on");
+  require(options.io_threads >= 1 && options.io_threads <= kMaxIoThreads,
+          "io_threads must be 1 to 64");
   require(options.max_payload_bytes > 0, "max_payload_bytes must be at least 1");
   require(options.max_connections > 0, "max_connections must be at least 1");
   require(options.max_in_flight_per_connection > 0,
@@ -92,28 +95,33 @@ class Server::Implementation {
                      .capacity_tasks = options_.queue_tasks,
                      .thread_name = "evpool-worker",
                      .on_exception = {}},
-                    options_.default_timeout, [this] { post_exit_when_drained(); }),
-        intake_(loop_, dispatcher_),
-        connections_(loop_, intake_, options_, [this] { exit_when_drained(); }),
-        drain_timer_(loop_.new_event(
-            -1, 0,
-            [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
-            this)),
-        grace_timer_(loop_.new_event(
-            -1, 0, [](int, short, void* self) { static_cast<Implementation*>(self)->loop_.exit(); },
-            this)) {
+                    options_.default_timeout, [this] { post_exit_when_drained(); }) {
+    for (std::size_t i = 0; i < options_.io_threads; ++i) {
+      io_threads_.push_back(std::make_unique<IoThread>(dispatcher_, options_, log_, counts_,
+                                                       [this] { post_exit_when_drained(); }));
+    }
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
-    for (Descriptor& socket : udp_) add_endpoint(std::move(socket));
+    for (Descriptor& socket : udp_) add_endpoints(std::move(socket));
+    drain_timer_ = first_loop().new_event(
+        -1, 0,
+        [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
+        this);
+    grace_timer_ = first_loop().new_event(
+        -1, 0,
+        [](int, short, void* self) { static_cast<Implementation*>(self)->first_loop().exit(); },
+        this);
+    for (std::size_t i = 1; i < io_threads_.size(); ++i) {
+      io_threads_[i]->start(fmt::format("evpool-io-{}", i + 1));
+    }
   }
 
   ~Implementation() {
     const SigpipeBlocked sigpipe_blocked;
-    loop_.adopt();
-    intake_.submit();
-    // First, so that no worker answers on a connection whose table is gone.
+    for (const auto& io_thread : io_threads_) io_thread->finish();
+    // While connections are open, so that what is answered now can be sent.
     dispatcher_.stop();
-    connections_.close_all();
+    for (const auto& io_thread : io_threads_) io_thread->close_connections();
   }
   Implementation(const Implementation&) = delete;
   Implementation& operator=(const Implementation&) = delete;
@@ -122,25 +130,31 @@ class Server::Implementation {
 
   DrainReport run() {
     const SigpipeBlocked sigpipe_blocked;
-    loop_.run();
-    intake_.submit();
-    connections_.close_all();
+    for (const auto& io_thread : io_threads_) {
+      io_thread->loop().post([&io_thread] { io_thread->open(); });
+    }
+    io_threads_.front()->run();
+    for (const auto& io_thread : io_threads_) io_thread->finish();
+    for (const auto& io_thread : io_threads_) io_thread->close_connections();
     return {.still_running = dispatcher_.in_flight(), .statistics = statistics()};
   }
 
   void drain() {
-    loop_.post([this] { begin_drain(); });
+    first_loop().post([this] { begin_drain(); });
   }
 
   [[nodiscard]] Statistics statistics() const {
     Statistics statistics;
     dispatcher_.count_into(statistics);
-    connections_.count_into(statistics);
-    for (const auto& endpoint : endpoints_) endpoint->count_into(statistics);
+    counts_.add_to(statistics);
+    for (const auto& io_thread : io_threads_) io_thread->count_into(statistics);
     return statistics;
   }
 
  private:
+  // What no other I/O thread than the first does: accepting, and ending.
+  EventLoop& first_loop() { return io_threads_.front()->loop(); }
+
   std::vector<Descriptor> bind_all(const char* name, const std::vector<Address>& addresses,
                                    Transport transport) {
     std::vector<Descriptor> sockets;
@@ -152,17 +166,36 @@ class Server::Implementation {
   }
 
   void add_listener(Descriptor socket, bool raw) {
-    listeners_.push_back(
-        std::make_unique<Listener>(loop_, connections_, log_, std::move(socket), raw));
+    listeners_.push_back(std::make_unique<Listener>(
+        first_loop(),
+        [this](Descriptor accepted, bool is_raw) { spread(std::move(accepted), is_raw); }, counts_,
+        log_, std::move(socket), raw));
   }
 
-  void add_endpoint(Descriptor socket) {
-    const int granted_bytes = set_receive_buffer(socket, options_.receive_buffer_bytes);
-    log_(LogLevel::info, "udp {}: receive buffer {} bytes granted, {} asked for",
-         to_string(local_address(socket)), granted_bytes, options_.receive_buffer_bytes);
-    endpoints_.push_back(
-        std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::move(socket)));
-    endpoints_.back()->open();
+  void add_endpoints(Descriptor socket) {
+    std::vector<Descriptor> sockets;
+    sockets.push_back(std::move(socket));
+    while (sockets.size() < io_threads_.size()) sockets.push_back(bind_beside(sockets.front()));
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      const int granted_bytes = set_receive_buffer(sockets[i], options_.receive_buffer_bytes);
+      log_(LogLevel::info, "udp {}: receive buffer {} bytes granted, {} asked for",
+           to_string(local_address(sockets[i])), granted_bytes, options_.receive_buffer_bytes);
+      io_threads_[i]->add_endpoint(std::move(sockets[i]));
+    }
+  }
+
+  // Gives a connection to the I/O threads in turn.
+  void spread(Descriptor socket, bool raw) {
+    IoThread& io_thread = *io_threads_[next_io_thread_];
+    next_io_thread_ = (next_io_thread_ + 1) % io_threads_.size();
+    if (&io_thread == io_threads_.front().get()) {
+      io_thread.add_connection(std::move(socket), raw);
+      return;
+    }
+    // A std::function must be copyable, and a descriptor is not.
+    auto held = std::make_shared<Descriptor>(std::move(socket));
+    io_thread.loop().post(
+        [&io_thread, held, raw] { io_thread.add_connection(std::move(*held), raw); });
   }
 
   void begin_drain() {
@@ -172,11 +205,11 @@ class Server::Implementation {
     // Who is in the backlog has been let in by the kernel, and is answered rather than reset.
     for (const auto& listener : listeners_) listener->accept_some();
     listeners_.clear();
-    for (const auto& endpoint : endpoints_) endpoint->drain();
-    connections_.drain();
-    intake_.submit();
+    // After the connections just given to them.
+    for (const auto& io_thread : io_threads_) {
+      io_thread->loop().post([&io_thread] { io_thread->drain(); });
+    }
     EventLoop::arm(*drain_timer_, options_.drain_timeout);
-    exit_when_drained();
   }
 
   void on_drain_timeout() {
@@ -184,16 +217,20 @@ class Server::Implementation {
          dispatcher_.in_flight());
     dispatcher_.abandon();
     EventLoop::arm(*grace_timer_, kStopGrace);
-    exit_when_drained();
   }
 
   // Any thread.
   void post_exit_when_drained() {
-    loop_.post([this] { exit_when_drained(); });
+    first_loop().post([this] { exit_when_drained(); });
   }
 
+  // Called whenever one of these may have become true.
   void exit_when_drained() {
-    if (draining_ && dispatcher_.in_flight() == 0 && connections_.empty()) loop_.exit();
+    const auto drained = [](const auto& io_thread) { return io_thread->drained(); };
+    if (std::all_of(io_threads_.begin(), io_threads_.end(), drained) &&
+        dispatcher_.in_flight() == 0) {
+      first_loop().exit();
+    }
   }
 
   // Each uses those above it, and is destroyed before them.
@@ -203,14 +240,13 @@ class Server::Implementation {
   std::vector<Descriptor> tcp_;
   std::vector<Descriptor> tcp_raw_;
   std::vector<Descriptor> udp_;
-  EventLoop loop_;
+  ConnectionCounts counts_;
   Dispatcher dispatcher_;
-  Intake intake_;
-  ConnectionTable connections_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::shared_ptr<UdpEndpoint>> endpoints_;
+  std::vector<std::unique_ptr<IoThread>> io_threads_;
 
-  // The loop's thread only.
+  // The first I/O thread's only.
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::size_t next_io_thread_ = 0;
   bool draining_ = false;
   UniqueEvent drain_timer_;
   UniqueEvent grace_timer_;

@@ -7,11 +7,11 @@
 //   evpool::Server server({.tcp = {{"127.0.0.1", 0}}}, std::move(handlers));
 //   server.run();
 //
-// Threads: one thread constructs, calls run() once, and destroys; it becomes the I/O thread.
+// Threads: one thread constructs, calls run() once, and destroys; it becomes the first I/O thread.
 // drain() and statistics() may be called from any thread while the server lives; drain() also from
 // a handler. Several servers may live in one process.
 //
-// Failure: the constructor binds every listener and starts every worker, or throws
+// Failure: the constructor binds every listener and starts every thread, or throws
 // std::runtime_error, std::system_error or std::invalid_argument with a whole sentence and leaves
 // nothing behind.
 //
@@ -43,6 +43,9 @@ struct ServerOptions {
   std::vector<Address> udp = {};      // frames; anything else is a payload for default_job
 
   std::size_t workers = 0;  // 0: as many as CPUs this process may use
+  // Threads that receive: the one that calls run(), and this many less one of the server's own.
+  // Connections and UDP peers are spread over them; the workers serve all.
+  std::size_t io_threads = 1;
   std::size_t queue_tasks = 16'384;
   std::string default_job = "upper";
 

@@ -91,6 +91,28 @@ Descriptor bind_socket(const char* name, const Address& address, Transport trans
   refuse(name, address, explain_errno(error));
 }
 
+Descriptor bind_beside(const Descriptor& first) {
+  PeerAddress bound{};
+  socklen_t size = sizeof(bound);
+  const int on = 1;
+  Descriptor socket;
+  // The option counts at the second's bind, so that the first could still be refused a taken port.
+  if (getsockname(first.get(), &bound.any, &size) == 0 &&
+      setsockopt(first.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) {
+    socket =
+        Descriptor(::socket(bound.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+  if (socket.valid() && bound.any.sa_family == AF_INET6) {
+    setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+  }
+  if (!socket.valid() || setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
+      bind(socket.get(), &bound.any, bound.size()) != 0) {
+    const int error = errno;
+    refuse("udp", local_address(first), "a socket for each I/O thread: " + explain_errno(error));
+  }
+  return socket;
+}
+
 Address local_address(const Descriptor& socket) {
   PeerAddress bound{};
   socklen_t size = sizeof(bound);

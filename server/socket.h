@@ -54,6 +54,11 @@ enum class Transport : bool { tcp, udp };
 // std::runtime_error with a sentence such as "cannot listen on tcp 127.0.0.1:6666: ...".
 [[nodiscard]] Descriptor bind_socket(const char* name, const Address& address, Transport transport);
 
+// One more socket where the UDP socket `first` is bound; between them the kernel spreads peers,
+// each peer's datagrams always to the same. The first was bound alone, so no other process is
+// there. Throws as bind_socket.
+[[nodiscard]] Descriptor bind_beside(const Descriptor& first);
+
 // Where a bound socket is, with the port the kernel chose.
 [[nodiscard]] Address local_address(const Descriptor& socket);
 

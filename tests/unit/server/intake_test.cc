@@ -47,8 +47,8 @@ class RecordedPath final : public ReplyPath {
 
   void wait_for(std::size_t answers) {
     std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60),
-                                  [&] { return answered_ >= answers; }))
+    ASSERT_TRUE(
+        changed_.wait_for(lock, std::chrono::seconds(60), [&] { return answered_ >= answers; }))
         << answered_ << " of " << answers;
   }
   // How many answers each call of send() had, in order.
@@ -89,8 +89,7 @@ class IntakeTest : public testing::Test {
   // No hold ends because the machine is busy, unless a test asks for what happens then.
   static constexpr std::chrono::hours kLongHold{1};
 
-  explicit IntakeTest(std::size_t workers = 1,
-                      std::chrono::microseconds longest_hold = kLongHold)
+  explicit IntakeTest(std::size_t workers = 1, std::chrono::microseconds longest_hold = kLongHold)
       : workers_(workers), longest_hold_(longest_hold) {}
   ~IntakeTest() override {
     intake_->submit();
@@ -109,9 +108,8 @@ class IntakeTest : public testing::Test {
       return Reply::ok(std::move(request.payload));
     });
     handlers.add("throw", "throws", [](Request&) -> Reply { throw std::runtime_error("thrown"); });
-    handlers.add("new", "allocates its reply", [](Request& request) {
-      return Reply::ok(request.job + ":" + request.payload);
-    });
+    handlers.add("new", "allocates its reply",
+                 [](Request& request) { return Reply::ok(request.job + ":" + request.payload); });
     dispatcher_ = std::make_unique<Dispatcher>(
         std::move(handlers),
         ThreadPoolOptions{.workers = workers_, .capacity_tasks = kQueue, .thread_name = "test"},

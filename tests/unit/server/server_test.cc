@@ -77,6 +77,18 @@ TEST(Server, a_worker_that_cannot_be_started_leaves_nothing_behind) {
   }
 }
 
+TEST(Server, an_io_thread_that_cannot_be_started_leaves_nothing_behind) {
+  { const Server first(local_options(), builtin()); }
+  ServerOptions options = local_options();
+  options.io_threads = 3;
+  for (int failing = 0; failing < 2; ++failing) {
+    pthread_create_calls_until_failure.store(2 + failing);  // after its workers
+    EXPECT_NE(refusal_of(options).find("cannot start the thread evpool-io-" +
+                                       std::to_string(failing + 2)),
+              std::string::npos);
+  }
+}
+
 TEST(Server, can_be_destroyed_without_having_run) {
   const std::size_t descriptors_before = count_descriptors();
   { const Server server(local_options(), builtin()); }

@@ -1,0 +1,79 @@
+#include "server/io_thread.h"
+
+#include <system_error>
+#include <utility>
+
+#include "threadpool/thread_attributes.h"
+
+namespace evpool {
+
+IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
+                   ConnectionCounts& counts, std::function<void()> on_drained)
+    : options_(options),
+      on_drained_(std::move(on_drained)),
+      intake_(loop_, dispatcher),
+      connections_(loop_, intake_, options, log, counts, [this] { on_no_connection(); }) {}
+
+IoThread::~IoThread() {
+  finish();
+  close_connections();
+}
+
+void IoThread::add_endpoint(Descriptor socket) {
+  endpoints_.push_back(std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::move(socket)));
+}
+
+void IoThread::start(const std::string& name) {
+  const AllSignalsBlocked inherited_by_the_thread;
+  const auto run_it = [](void* self) -> void* {
+    static_cast<IoThread*>(self)->run();
+    return nullptr;
+  };
+  const int error = pthread_create(&thread_, nullptr, run_it, this);
+  if (error != 0) {
+    throw std::system_error(error, std::generic_category(), "cannot start the thread " + name);
+  }
+  started_ = true;
+  pthread_setname_np(thread_, name.substr(0, 15).c_str());
+}
+
+void IoThread::exit() {
+  loop_.post([this] { loop_.exit(); });
+}
+
+void IoThread::finish() {
+  if (std::exchange(started_, false)) {
+    exit();
+    pthread_join(thread_, nullptr);
+  }
+  loop_.adopt();
+  intake_.submit();
+}
+
+void IoThread::open() {
+  for (const auto& endpoint : endpoints_) endpoint->open();
+}
+
+void IoThread::add_connection(Descriptor socket, bool raw) {
+  connections_.add(std::move(socket), raw);
+}
+
+void IoThread::drain() {
+  for (const auto& endpoint : endpoints_) endpoint->drain();
+  connections_.drain();
+  intake_.submit();
+  draining_ = true;
+  if (connections_.empty()) on_no_connection();
+}
+
+void IoThread::count_into(Statistics& statistics) const {
+  for (const auto& endpoint : endpoints_) endpoint->count_into(statistics);
+}
+
+void IoThread::on_no_connection() {
+  if (!draining_) return;
+  drained_.store(true);
+  on_drained_();
+}
+
+}  // namespace evpool

@@ -1,0 +1,81 @@
+// An I/O thread and what it owns: a loop, its connections, its UDP endpoints, and the intake
+// through which their requests reach the pool that all I/O threads share.
+//
+// The first one of a server is the thread that calls Server::run; each other has a thread of its
+// own, from start() to finish().
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/connection_table.h"
+#include "server/dispatcher.h"
+#include "server/event_loop.h"
+#include "server/intake.h"
+#include "server/log.h"
+#include "server/udp_endpoint.h"
+
+namespace evpool {
+
+class IoThread {
+ public:
+  // What is given must outlive this. `on_drained` is called on this thread, possibly more than
+  // once, when it has begun to drain and no connection is left. Throws std::runtime_error.
+  IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
+           ConnectionCounts& counts, std::function<void()> on_drained);
+  // As finish() and close_connections().
+  ~IoThread();
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  [[nodiscard]] EventLoop& loop() { return loop_; }
+
+  // Before the thread is started, or on it.
+  void add_endpoint(Descriptor socket);
+
+  // Runs the loop in a thread of its own, with all asynchronous signals blocked. Throws
+  // std::system_error.
+  void start(const std::string& name);
+  // Runs the loop in this thread, until exit().
+  void run() { loop_.run(); }
+  // Any thread. Has the loop end, be it running already or not.
+  void exit();
+  // Ends the thread if there is one, and hands over what was received. The calling thread is the
+  // loop's from now on.
+  void finish();
+  // REQUIRES: finish() was called, by this thread.
+  void close_connections() { connections_.close_all(); }
+
+  // On this thread, as all below.
+
+  // Begins to receive datagrams.
+  void open();
+  void add_connection(Descriptor socket, bool raw);
+  // Answers what has arrived, and receives no more.
+  void drain();
+
+  // Any thread: whether it has begun to drain and no connection is left.
+  [[nodiscard]] bool drained() const { return drained_.load(); }
+  void count_into(Statistics& statistics) const;
+
+ private:
+  void on_no_connection();
+
+  const ServerOptions& options_;
+  const std::function<void()> on_drained_;
+  EventLoop loop_;
+  Intake intake_;
+  ConnectionTable connections_;
+  std::vector<std::shared_ptr<UdpEndpoint>> endpoints_;
+  bool draining_ = false;
+  std::atomic<bool> drained_{false};
+  pthread_t thread_{};
+  bool started_ = false;
+};
+
+}  // namespace evpool
