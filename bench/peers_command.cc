@@ -38,6 +38,8 @@ using Json = nlohmann::ordered_json;
 constexpr milliseconds kWarmUp{200};
 // A full queue of 50 x 128 jobs takes a gearmand a second or more when the machine is slow.
 constexpr milliseconds kReplyTimeout{30'000};
+// A lost datagram keeps its place in flight until then, as if its server were slow.
+constexpr milliseconds kDatagramTimeout{100};
 
 struct Options {
   SeriesOptions series;
@@ -150,8 +152,7 @@ class Match {
     load.in_flight = row.in_flight;
     load.mix[0].job = contestant.job();
     load.mix[0].size = {.least = row.payload_bytes, .most = row.payload_bytes};
-    // A lost datagram keeps its place in flight until then.
-    if (row.transport == Transport::tcp) load.timeout = kReplyTimeout;
+    load.timeout = row.transport == Transport::tcp ? kReplyTimeout : kDatagramTimeout;
     load.offload = row.offload;
     load.warm_up = milliseconds(0);
     RunControl control;
