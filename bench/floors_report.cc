@@ -49,7 +49,11 @@ constexpr FigureColumn kCalls = {"system calls/job", "system_calls_per_job",
 constexpr FigureColumn kMemory = {"memory MiB", "memory_bytes", [](const RowFigures& of) {
                                     return std::optional(of.memory_bytes);
                                   }};
-constexpr std::array<FigureColumn, 6> kFigures = {kJobs, kP50, kCpu, kSwitches, kCalls, kMemory};
+constexpr FigureColumn kClient = {
+    "client CPU us/job", "client_cpu_us_per_job",
+    [](const RowFigures& of) { return std::optional(of.client_cpu_us_per_job); }};
+constexpr std::array<FigureColumn, 7> kFigures = {kJobs,  kP50,    kCpu,   kSwitches,
+                                                  kCalls, kMemory, kClient};
 
 struct RatioColumn {
   const char* name;
@@ -116,11 +120,13 @@ std::string latency_table(const std::vector<FloorsRow>& rows) {
   std::vector<std::string> columns = {"row"};
   add_names(kP50, columns);
   columns.emplace_back(kP50Ratio.name);
+  add_names(kClient, columns);
   MarkdownTable table(columns);
   for (const FloorsRow& row : rows) {
     std::vector<std::string> cells = {row.row.name};
     add_medians(row, kP50, 1, cells);
     cells.push_back(spread_text(ratios_of(row, kP50Ratio)));
+    add_medians(row, kClient, 3, cells);
     table.add(cells);
   }
   return table.text();
@@ -235,7 +241,8 @@ void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow
       "A row is {}, 32 bytes where it says no size. A ratio is the median of the rounds' ratios, "
       "with their range.\n\n{}",
       options.rounds, to_string(options.duration), kRowForm, rates_table(rows));
-  fmt::print("\n## How long a round trip takes\n\n{}", latency_table(rows));
+  fmt::print("\n## How long a round trip takes, and what of the client's time is in it\n\n{}",
+             latency_table(rows));
   fmt::print("\n## What it costs the server\n\n{}", costs_table(rows));
   fmt::print("\n## Its memory, at the peak and beyond what it had when idle\n\n{}",
              memory_table(rows));

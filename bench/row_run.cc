@@ -80,6 +80,7 @@ RowRun run_row(const Row& row, ChildProgram& server, const Dialect& dialect,
   run.figures.cpu_us_per_job = (server.cpu_seconds() - cpu_before_s) * 1e6 / jobs;
   run.figures.switches_per_job =
       static_cast<double>(server.context_switches() - switches_before) / jobs;
+  run.figures.client_cpu_us_per_job = result.cpu_seconds * 1e6 / jobs;
   const std::uint64_t peak = server.peak_resident_bytes();
   run.figures.memory_bytes = static_cast<double>(peak - std::min(peak, resident_before));
 

@@ -17,12 +17,14 @@ namespace evpool::bench {
 struct RowFigures {
   double jobs_per_second = 0;
   double p50_us = 0;            // round trip
-  double cpu_us_per_job = 0;    // the server's, as all below
+  double cpu_us_per_job = 0;    // the server's, as all below but the last
   double switches_per_job = 0;  // of context
   // Of the run that warms up; none: this machine does not count them.
   std::optional<double> system_calls_per_job;
   // At the peak, beyond what was resident before the first connection.
   double memory_bytes = 0;
+  // The generator's. A round trip that is mostly this says nothing of its server.
+  double client_cpu_us_per_job = 0;
 };
 
 struct RowRun {
