@@ -345,10 +345,9 @@ TEST(MemcachedDialectTest, takes_other_answers_for_nonsense) {
 constexpr std::string_view kOnlyDatagram{"\0\0\0\1\0\0", 6};
 
 TEST(MemcachedUdpDialect, puts_a_header_with_half_of_the_id_before_a_get) {
-  std::string request;
-  make_memcached_udp_dialect("x")->append_request({.id = 0x123456, .job = "get", .payload = {}},
-                                                  request);
-  EXPECT_EQ(request, "\x34\x56" + std::string(kOnlyDatagram) + "get evpool\r\n");
+  const auto dialect = make_memcached_udp_dialect("x");
+  EXPECT_EQ(request(*dialect, {.id = 0x123456, .job = "get", .payload = {}}),
+            "\x34\x56" + std::string(kOnlyDatagram) + "get evpool\r\n");
 }
 
 TEST(MemcachedUdpDialect, takes_a_datagram_with_the_value_and_no_other) {
