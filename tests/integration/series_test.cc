@@ -57,7 +57,7 @@ TEST(MixedCommand, measures_short_jobs_beside_a_queue_on_paper) {
       {"mixed", "--workers", "1", "--load", "20%", "--long-job", "sleep", "--duration", "500ms"},
       3);
   EXPECT_GE(object["short_service_us"]["least"], 10);
-  EXPECT_GT(object["long_service_us"]["median"], 1'000);
+  EXPECT_GE(object["long_service_us"]["least"], 5'000);
   EXPECT_GT(object["jobs_per_second"]["least"], 0);
   for (const char* const percentile : {"p50", "p99", "p99.9"}) {
     const Json& row = object["short_jobs"][percentile];
