@@ -196,6 +196,22 @@ std::uint64_t ChildProgram::context_switches() const {
   return sum;
 }
 
+std::uint64_t ChildProgram::resident_bytes() const {
+  // Not VmRSS of status: the kernel adds up that one from counts that lag behind.
+  return kilobytes("smaps_rollup", "\nRss:") << 10U;
+}
+
+std::uint64_t ChildProgram::peak_resident_bytes() const {
+  return kilobytes("status", "\nVmHWM:") << 10U;
+}
+
+std::uint64_t ChildProgram::kilobytes(std::string_view file, std::string_view label) const {
+  std::ifstream stream(fmt::format("/proc/{}/{}", pid_, file));
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (gone_ || text.empty()) throw std::runtime_error(explain("has ended"));
+  return number_after(label, text);
+}
+
 bool ChildProgram::running() {
   if (!gone_ && waitpid(pid_, nullptr, WNOHANG) != 0) gone_ = true;
   return !gone_;

@@ -44,6 +44,9 @@ class ChildProgram {
   [[nodiscard]] double cpu_seconds() const;
   // Voluntary and not, of the threads that it has now. Throws like cpu_seconds().
   [[nodiscard]] std::uint64_t context_switches() const;
+  // Of its memory, now and at most so far. Throw like cpu_seconds().
+  [[nodiscard]] std::uint64_t resident_bytes() const;
+  [[nodiscard]] std::uint64_t peak_resident_bytes() const;
 
   [[nodiscard]] bool running();
   // Asks it to end; kills it when it has not within five seconds. Returns when it is gone.
@@ -66,6 +69,8 @@ class ChildProgram {
   void start(const Options& options);
   void wait_until_ready(const Options& options);
   [[nodiscard]] std::string said(const Descriptor& file) const;
+  // A number of kilobytes in one of its files in /proc.
+  [[nodiscard]] std::uint64_t kilobytes(std::string_view file, std::string_view label) const;
   [[nodiscard]] std::string explain(std::string_view what) const;
 
   const std::string name_;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "bench/load/gearman_worker.h"
+#include "bench/load/generator.h"
 #include "bench/load/peer_dialects.h"
 #include "client/client.h"
 #include "client/transport.h"
@@ -56,17 +57,35 @@ Address free_address() { return {"127.0.0.1", free_port()}; }
 
 class EvpoolContestant : public Contestant {
  public:
-  EvpoolContestant() : Contestant("evpool", "", "upper", make_frame_dialect()) {}
+  explicit EvpoolContestant(const SeriesOptions& options)
+      : Contestant("evpool", "", "upper", make_frame_dialect()),
+        options_(options),
+        without_offload_(without_udp_offload(options)) {}
 
-  void start() override {
-    program_ = std::make_unique<ChildProgram>(
-        ChildProgram::Options{.arguments = {program_beside("evpoold"), "--tcp", "127.0.0.1:0",
-                                            "--udp", "none", "--log-level", "error"},
-                              .start_timeout = kStartTimeout});
-    const auto address = program_->listening("tcp");
+  bool can_do(const Row& /*row*/) const override { return true; }
+
+  void start() override { start(true); }
+
+  void prepare(const Row& row) override {
+    const bool udp = row.transport == Transport::udp;
+    if (udp && row.offload != offload_) start(row.offload);
+    const auto address = program_->listening(udp ? "udp" : "tcp");
     if (!address) throw std::runtime_error("it did not say where it listens");
     address_ = *address;
   }
+
+ private:
+  void start(bool offload) {
+    std::vector<std::string> arguments = {"--log-level", "error"};
+    if (!offload)
+      arguments.insert(arguments.end(), without_offload_.begin(), without_offload_.end());
+    program_ = start_evpoold(options_, arguments);
+    offload_ = offload;
+  }
+
+  const SeriesOptions& options_;
+  const std::vector<std::string> without_offload_;
+  bool offload_ = true;
 };
 
 class RedisContestant : public Contestant {
@@ -85,21 +104,45 @@ class RedisContestant : public Contestant {
 
 class MemcachedContestant : public Contestant {
  public:
-  explicit MemcachedContestant(std::uint32_t size)
-      : Contestant("memcached get", "memcached", "get",
-                   make_memcached_dialect(std::string(size, 'v'))) {}
+  MemcachedContestant() : Contestant("memcached get", "memcached", "get", nullptr) {}
+
+  bool can_do(const Row& row) const override {
+    return row.payload_bytes <=
+           (row.transport == Transport::udp ? kMaxDatagramValueBytes : kMaxValueBytes);
+  }
 
   void start() override {
     const std::string file = find_program("memcached");
     if (file.empty()) return;
     const Address address = free_address();
-    std::vector<std::string> arguments = {
-        file, "-l", address.host, "-p", std::to_string(address.port), "-U", "0", "-t", "2"};
+    const std::string port = std::to_string(address.port);
+    std::vector<std::string> arguments = {file, "-l", address.host, "-p", port,
+                                          "-U", port, "-t",         "2"};
     // It wants to be told that it may be root. As nobody it would survive our sudden end: when a
     // process changes its user, the kernel forgets to kill it with its parent.
     if (geteuid() == 0) arguments.insert(arguments.end(), {"-u", "root"});
     run(std::move(arguments), address);
   }
+
+  void prepare(const Row& row) override {
+    const std::string value(row.payload_bytes, 'v');
+    dialect_ = make_memcached_dialect(value);
+    if (row.transport == Transport::tcp) return;
+    // A connection stores the value when it begins; over UDP somebody must have done so.
+    LoadOptions store;
+    store.server = address_;
+    store.mix.front().job = job();
+    store.warm_up = std::chrono::milliseconds(0);
+    store.count = 1;
+    RunControl control;
+    static_cast<void>(run_load(store, *dialect_, control));
+    dialect_ = make_memcached_udp_dialect(value);
+  }
+
+ private:
+  // Its items take 1 MiB by default, their own headers included, and its datagrams 1,400 bytes.
+  static constexpr std::uint32_t kMaxValueBytes = 1'000'000;
+  static constexpr std::uint32_t kMaxDatagramValueBytes = 1'300;
 };
 
 class GearmanContestant : public Contestant {
@@ -128,10 +171,10 @@ class GearmanContestant : public Contestant {
 
 Contestant::Contestant(std::string name, std::string package, std::string job,
                        std::unique_ptr<Dialect> dialect)
-    : name_(std::move(name)),
+    : dialect_(std::move(dialect)),
+      name_(std::move(name)),
       package_(std::move(package)),
-      job_(std::move(job)),
-      dialect_(std::move(dialect)) {}
+      job_(std::move(job)) {}
 
 void Contestant::run(std::vector<std::string> arguments, const Address& address) {
   address_ = address;
@@ -140,11 +183,11 @@ void Contestant::run(std::vector<std::string> arguments, const Address& address)
   wait_until_it_accepts(*program_, address_);
 }
 
-std::vector<std::unique_ptr<Contestant>> make_contestants(std::uint32_t size) {
+std::vector<std::unique_ptr<Contestant>> make_contestants(const SeriesOptions& options) {
   std::vector<std::unique_ptr<Contestant>> all;
-  all.push_back(std::make_unique<EvpoolContestant>());
+  all.push_back(std::make_unique<EvpoolContestant>(options));
   all.push_back(std::make_unique<RedisContestant>());
-  all.push_back(std::make_unique<MemcachedContestant>(size));
+  all.push_back(std::make_unique<MemcachedContestant>());
   all.push_back(std::make_unique<GearmanContestant>());
   return all;
 }

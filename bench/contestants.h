@@ -2,13 +2,14 @@
 // measured from outside.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "bench/child_program.h"
 #include "bench/load/dialect.h"
+#include "bench/row.h"
+#include "bench/series.h"
 #include "protocol/address.h"
 
 namespace evpool::bench {
@@ -24,13 +25,19 @@ class Contestant {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::string& package() const { return package_; }  // to be installed for it
   [[nodiscard]] const std::string& job() const { return job_; }          // what to ask it for
-  [[nodiscard]] const Dialect& dialect() const { return *dialect_; }
+  // Whether it knows such a transport and can carry so many bytes.
+  [[nodiscard]] virtual bool can_do(const Row& row) const {
+    return row.transport == Transport::tcp;
+  }
 
   // Returns when it accepts connections; does nothing when it is not installed. Throws
   // std::runtime_error.
   virtual void start() = 0;
   [[nodiscard]] bool is_installed() const { return program_ != nullptr; }
   // REQUIRES: it has been started, for all of these.
+  // Before each run; what follows is then of such a row. REQUIRES: can_do(row).
+  virtual void prepare(const Row& /*row*/) {}
+  [[nodiscard]] const Dialect& dialect() const { return *dialect_; }
   [[nodiscard]] const Address& address() const { return address_; }
   [[nodiscard]] bool is_running() const { return program_->running(); }
   // Throws std::runtime_error when it has ended.
@@ -38,25 +45,22 @@ class Contestant {
 
  protected:
   Contestant(std::string name, std::string package, std::string job,
-             std::unique_ptr<Dialect> dialect);
+             std::unique_ptr<Dialect> dialect);  // null: prepare() makes it
   // REQUIRES: `arguments` make it listen there.
   void run(std::vector<std::string> arguments, const Address& address);
 
   Address address_;
   std::unique_ptr<ChildProgram> program_;
+  std::unique_ptr<Dialect> dialect_;
 
  private:
   const std::string name_;
   const std::string package_;
   const std::string job_;
-  const std::unique_ptr<Dialect> dialect_;
 };
 
-// evpool, redis, memcached, gearmand, in this order; none is started. A get from memcached returns
-// `size` bytes. REQUIRES: 1 <= size <= kMaxContestantBytes.
-[[nodiscard]] std::vector<std::unique_ptr<Contestant>> make_contestants(std::uint32_t size);
-
-// memcached takes items of 1 MiB by default, its own header included.
-inline constexpr std::uint32_t kMaxContestantBytes = 1'000'000;
+// evpool, redis, memcached, gearmand, in this order; none is started. `options` must outlive them.
+[[nodiscard]] std::vector<std::unique_ptr<Contestant>> make_contestants(
+    const SeriesOptions& options);
 
 }  // namespace evpool::bench

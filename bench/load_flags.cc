@@ -116,6 +116,12 @@ double parse_share(std::string_view text) {
   return share;
 }
 
+double parse_load(std::string_view text) {
+  const double load = parse_share(text);
+  if (!(load > 0)) refuse(text, "a share above 0: 70% or 0.7");
+  return load;
+}
+
 Impairment parse_impairment(std::string_view text) {
   Impairment impairment;
   for (const std::string_view part : split(text, ',', SIZE_MAX)) {

@@ -49,6 +49,7 @@ class LoadFlags {
 [[nodiscard]] SizeDistribution parse_size(std::string_view text);  // 32, uniform:A,B, lognormal:M,S
 [[nodiscard]] MixEntry parse_mix_entry(std::string_view text);     // JOB[=PAYLOAD]:WEIGHT[:SIZE]
 [[nodiscard]] double parse_share(std::string_view text);           // 1%, 0.01
+[[nodiscard]] double parse_load(std::string_view text);            // the same, and above 0
 [[nodiscard]] Impairment parse_impairment(std::string_view text);  // drop=1%,dup=1%,reorder=1%
 
 }  // namespace evpool::bench

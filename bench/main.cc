@@ -8,14 +8,18 @@
 #include <stdexcept>
 
 #include "bench/compare_command.h"
+#include "bench/connections_command.h"
 #include "bench/doctor_command.h"
 #include "bench/exit_status.h"
 #include "bench/floors_command.h"
 #include "bench/knee_command.h"
+#include "bench/mgk_command.h"
+#include "bench/mixed_command.h"
 #include "bench/peers_command.h"
 #include "bench/run_command.h"
 #include "bench/self_command.h"
 #include "bench/sweep_command.h"
+#include "bench/workers_command.h"
 #include "client/command_line.h"
 
 namespace {
@@ -44,6 +48,10 @@ int main(int argc, char** argv) {
   add_gate_command(app, chosen);
   add_floors_command(app, chosen);
   add_peers_command(app, chosen);
+  add_connections_command(app, chosen);
+  add_workers_command(app, chosen);
+  add_mixed_command(app, chosen);
+  add_mgk_command(app, chosen);
   add_self_command(app, chosen);
   add_doctor_command(app, chosen);
 

@@ -20,8 +20,11 @@
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/markdown_table.h"
 #include "bench/report_json.h"
-#include "client/command_line.h"
+#include "bench/report_text.h"
+#include "bench/row.h"
+#include "bench/series.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -35,20 +38,13 @@ using Json = nlohmann::ordered_json;
 constexpr milliseconds kWarmUp{200};
 // A full queue of 50 x 128 jobs takes a gearmand a second or more when the machine is slow.
 constexpr milliseconds kReplyTimeout{30'000};
-
-struct Row {
-  const char* name;
-  std::size_t connections;
-  std::size_t in_flight;
-};
-constexpr Row kRows[] = {{"50x1", 50, 1}, {"50x16", 50, 16}, {"50x128", 50, 128}, {"1x1", 1, 1}};
+// A lost datagram keeps its place in flight until then, as if its server were slow.
+constexpr milliseconds kDatagramTimeout{100};
 
 struct Options {
-  std::vector<std::string> rows;  // none: all
-  std::size_t rounds = 5;
-  milliseconds duration{1'000};
-  std::uint32_t size = 32;
-  bool json = false;
+  SeriesOptions series;
+  std::vector<std::string> rows{"tcp-50x1", "tcp-50x16", "tcp-50x128",
+                                "tcp-1x1",  "udp-1x64",  "udp-1x256-offload"};
 };
 
 // --- Measuring -----------------------------------------------------------------------------------
@@ -56,6 +52,7 @@ struct Options {
 struct Sample {
   double jobs_per_second = 0;
   double cpu_us_per_job = 0;
+  double p50_us = 0;
 };
 
 // A row of one contestant.
@@ -75,32 +72,29 @@ std::vector<double> values_of(const Cell& cell, double Sample::*figure) {
   return values;
 }
 
-// Of each round in which both were measured: what the machine was like then falls out.
-std::vector<double> ratios_of(const Cell& evpool, const Cell& peer) {
+// a to b in each round in which both were measured: what the machine was like then falls out.
+std::vector<double> ratios_of(const Cell& a, const Cell& b, double Sample::*figure) {
   std::vector<double> ratios;
-  for (std::size_t round = 0; round < std::min(evpool.rounds.size(), peer.rounds.size()); ++round) {
-    if (!evpool.rounds[round] || !peer.rounds[round]) continue;
-    ratios.push_back(evpool.rounds[round]->jobs_per_second / peer.rounds[round]->jobs_per_second);
+  for (std::size_t round = 0; round < std::min(a.rounds.size(), b.rounds.size()); ++round) {
+    if (!a.rounds[round] || !b.rounds[round]) continue;
+    const double below = (*b.rounds[round]).*figure;
+    ratios.push_back(below > 0 ? (*a.rounds[round]).*figure / below : 0);
   }
   return ratios;
 }
 
 class Match {
  public:
-  explicit Match(Options options)
-      : options_(std::move(options)), contestants_(make_contestants(options_.size)) {
-    for (const Row& row : kRows) {
-      const auto& wanted = options_.rows;
-      if (wanted.empty() || std::find(wanted.begin(), wanted.end(), row.name) != wanted.end()) {
-        rows_.push_back(row);
-      }
-    }
+  explicit Match(const Options& options)
+      : options_(options.series),
+        contestants_(make_contestants(options_)),
+        rows_(parse_rows(options.rows)) {
     cells_.assign(rows_.size(), std::vector<Cell>(contestants_.size()));
   }
 
   void play() {
     for (std::size_t i = 0; i < contestants_.size(); ++i) start(i);
-    for (std::size_t round = 0; round < options_.rounds; ++round) {
+    for (std::size_t round = 0; round < static_cast<std::size_t>(options_.rounds); ++round) {
       for (std::size_t row = 0; row < rows_.size(); ++row) {
         for (std::size_t turn = 0; turn < contestants_.size(); ++turn) {
           // Nobody is always the first, or always after the same one's noise.
@@ -129,8 +123,9 @@ class Match {
     Cell& cell = cells_[row][index];
     cell.rounds.resize(round + 1);
     if (!contestant.is_installed() || !cell.trouble.empty()) return;
-    show_progress(fmt::format("round {} of {}: tcp {}, {}", round + 1, options_.rounds,
-                              rows_[row].name, contestant.name()));
+    if (!contestant.can_do(rows_[row])) return;
+    show_progress(fmt::format("round {} of {}: {}, {}", round + 1, options_.rounds, rows_[row].name,
+                              contestant.name()));
     try {
       if (contestant.is_running()) {
         cell.rounds[round] = run(contestant, rows_[row], cell);
@@ -149,13 +144,16 @@ class Match {
 
   // None, and the cell says why, when the run must not be believed.
   std::optional<Sample> run(Contestant& contestant, const Row& row, Cell& cell) const {
+    contestant.prepare(row);
     LoadOptions load;
     load.server = contestant.address();
+    load.transport = row.transport;
     load.connections = row.connections;
     load.in_flight = row.in_flight;
     load.mix[0].job = contestant.job();
-    load.mix[0].size = {.least = options_.size, .most = options_.size};
-    load.timeout = kReplyTimeout;
+    load.mix[0].size = {.least = row.payload_bytes, .most = row.payload_bytes};
+    load.timeout = row.transport == Transport::tcp ? kReplyTimeout : kDatagramTimeout;
+    load.offload = row.offload;
     load.warm_up = milliseconds(0);
     RunControl control;
     load.duration = kWarmUp;
@@ -175,7 +173,9 @@ class Match {
     }
     if (!result.invalid.empty()) cell.trouble = result.invalid.front();
     if (!cell.trouble.empty()) return std::nullopt;
-    return Sample{result.jobs_per_second(), cpu_s * 1e6 / static_cast<double>(account.ok)};
+    return Sample{.jobs_per_second = result.jobs_per_second(),
+                  .cpu_us_per_job = cpu_s * 1e6 / static_cast<double>(account.ok),
+                  .p50_us = static_cast<double>(result.latency.percentile_ns(50)) / 1e3};
   }
 
   static void show_progress(const std::string& text) {
@@ -191,9 +191,9 @@ class Match {
   }
   [[nodiscard]] std::vector<std::string> notes() const;
 
-  const Options options_;
+  const SeriesOptions options_;
   const std::vector<std::unique_ptr<Contestant>> contestants_;
-  std::vector<Row> rows_;
+  const std::vector<Row> rows_;
   std::vector<std::vector<Cell>> cells_;  // by row and contestant
 };
 
@@ -210,7 +210,7 @@ std::vector<std::string> Match::notes() const {
     }
     for (std::size_t row = 0; row < rows_.size(); ++row) {
       const Cell& cell = cells_[row][i];
-      const std::string where = fmt::format("{}, tcp {}", contestant.name(), rows_[row].name);
+      const std::string where = fmt::format("{}, {}", contestant.name(), rows_[row].name);
       if (!cell.trouble.empty()) lines.push_back(fmt::format("{}: {}", where, cell.trouble));
       if (cell.not_ok > 0) {
         lines.push_back(fmt::format(
@@ -221,55 +221,49 @@ std::vector<std::string> Match::notes() const {
   return lines;
 }
 
-std::string join_cells(const std::vector<std::string>& cells) {
-  std::string line = "|";
-  for (const std::string& cell : cells) line += fmt::format(" {} |", cell);
-  return line;
-}
-
-std::string ratio_text(const std::vector<double>& ratios) {
-  const Spread spread = spread_of(ratios);
-  return fmt::format("{:.2f} ({:.2f} to {:.2f})", spread.median, spread.least, spread.greatest);
-}
-
 void Match::print_text() const {
-  fmt::print("TCP, closed loop, {} bytes, {} rounds of {}: medians; of ratios also the range\n\n",
-             options_.size, options_.rounds, to_string(options_.duration));
+  fmt::print(
+      "## evpool beside its peers: closed loop, medians of {} rounds of {}\n\n"
+      "A row is {}, 32 bytes where it says no size. A ratio is the median of the rounds' ratios, "
+      "with their range.\n\n",
+      options_.rounds, to_string(options_.duration), kRowForm);
   std::vector<std::string> head = {"row", "figure"};
-  std::vector<std::string> ruler = {"---", "---"};
-  for (const auto& contestant : contestants_) {
-    head.push_back(contestant->name());
-    ruler.emplace_back("---:");
-  }
-  fmt::print("{}\n{}\n", join_cells(head), join_cells(ruler));
+  for (const auto& contestant : contestants_) head.push_back(contestant->name());
+  MarkdownTable table(head);
 
   for (std::size_t row = 0; row < rows_.size(); ++row) {
-    std::vector<std::string> rates = {fmt::format("tcp {}", rows_[row].name), "jobs/s"};
+    std::vector<std::string> rates = {rows_[row].name, "jobs/s"};
     std::vector<std::string> ratios = {"", "evpool's to its"};
     std::vector<std::string> costs = {"", "server CPU us/job"};
+    std::vector<std::string> savings = {"", "jobs/CPU second, evpool's to its"};
+    std::vector<std::string> times = {"", "round trip p50 us"};
+    const Cell& evpool = cells_[row][0];
     for (std::size_t i = 0; i < contestants_.size(); ++i) {
       const Cell& cell = cells_[row][i];
-      const std::vector<double> rate = values_of(cell, &Sample::jobs_per_second);
-      const std::vector<double> cost = values_of(cell, &Sample::cpu_us_per_job);
-      const std::vector<double> ratio = ratios_of(cells_[row][0], cell);
-      rates.push_back(cell_text(row, i, rate.empty() ? "-" : fmt::format("{:.0f}", median(rate))));
-      costs.push_back(cell_text(row, i, cost.empty() ? "-" : fmt::format("{:.2f}", median(cost))));
-      ratios.push_back(i == 0 || ratio.empty() || !cell.trouble.empty() ? "-" : ratio_text(ratio));
+      const auto add_median = [&](std::vector<std::string>& line, double Sample::*figure,
+                                  int digits) {
+        const std::vector<double> values = values_of(cell, figure);
+        line.push_back(cell_text(
+            row, i, values.empty() ? "-" : fmt::format("{:.{}f}", median(values), digits)));
+      };
+      add_median(rates, &Sample::jobs_per_second, 0);
+      add_median(costs, &Sample::cpu_us_per_job, 2);
+      add_median(times, &Sample::p50_us, 0);
+      const auto add_ratio = [&](std::vector<std::string>& line,
+                                 const std::vector<double>& values) {
+        const bool none = i == 0 || values.empty() || !cell.trouble.empty();
+        line.push_back(none ? "-" : spread_text(values));
+      };
+      add_ratio(ratios, ratios_of(evpool, cell, &Sample::jobs_per_second));
+      add_ratio(savings, ratios_of(cell, evpool, &Sample::cpu_us_per_job));
     }
-    for (const auto& line : {rates, ratios, costs}) fmt::print("{}\n", join_cells(line));
+    for (const auto& line : {rates, ratios, costs, savings, times}) table.add(line);
   }
+  fmt::print("{}", table.text());
   const std::vector<std::string> lines = notes();
   if (!lines.empty()) fmt::print("\n");
   for (const std::string& line : lines) fmt::print("{}\n", line);
-}
-
-Json spread_to_json(const std::vector<double>& values) {
-  if (values.empty()) return nullptr;
-  const Spread spread = spread_of(values);
-  return {{"median", spread.median},
-          {"least", spread.least},
-          {"most", spread.greatest},
-          {"rounds", values}};
+  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), LoadOptions{}.seed)));
 }
 
 void Match::print_json() const {
@@ -281,13 +275,22 @@ void Match::print_json() const {
       Json server = {
           {"installed", contestants_[i]->is_installed() || !cell.trouble.empty()},
           {"trouble", cell.trouble.empty() ? Json(nullptr) : Json(cell.trouble)},
-          {"jobs_per_second", spread_to_json(values_of(cell, &Sample::jobs_per_second))},
-          {"server_cpu_us_per_job", spread_to_json(values_of(cell, &Sample::cpu_us_per_job))},
+          {"jobs_per_second", spread_json(values_of(cell, &Sample::jobs_per_second))},
+          {"server_cpu_us_per_job", spread_json(values_of(cell, &Sample::cpu_us_per_job))},
+          {"p50_us", spread_json(values_of(cell, &Sample::p50_us))},
           {"refused_or_lost", cell.not_ok}};
-      if (i > 0) server["evpool_ratio"] = spread_to_json(ratios_of(cells_[row][0], cell));
+      if (i > 0) {
+        const Cell& evpool = cells_[row][0];
+        server["evpool_ratio"] = spread_json(ratios_of(evpool, cell, &Sample::jobs_per_second));
+        server["evpool_jobs_per_cpu_second_ratio"] =
+            spread_json(ratios_of(cell, evpool, &Sample::cpu_us_per_job));
+      }
       servers[contestants_[i]->name()] = std::move(server);
     }
-    rows.push_back({{"row", fmt::format("tcp {}", rows_[row].name)},
+    rows.push_back({{"row", rows_[row].name},
+                    {"transport", transport_name(rows_[row].transport)},
+                    {"payload_bytes", rows_[row].payload_bytes},
+                    {"offload", rows_[row].offload},
                     {"connections", rows_[row].connections},
                     {"in_flight", rows_[row].in_flight},
                     {"servers", std::move(servers)}});
@@ -295,8 +298,6 @@ void Match::print_json() const {
   const Provenance provenance = collect_provenance(own_arguments(), LoadOptions{}.seed);
   const Json object = {{"command", "peers"},
                        {"model", "closed loop"},
-                       {"transport", "tcp"},
-                       {"payload_bytes", options_.size},
                        {"rounds", options_.rounds},
                        {"duration_ms", options_.duration.count()},
                        {"provenance", provenance_to_json(provenance)},
@@ -319,14 +320,8 @@ int Match::exit_status() const {
 int compare_peers(const Options& options) {
   Match match(options);
   match.play();
-  options.json ? match.print_json() : match.print_text();
+  options.series.json ? match.print_json() : match.print_text();
   return match.exit_status();
-}
-
-std::vector<std::string> row_names() {
-  std::vector<std::string> names;
-  for (const Row& row : kRows) names.emplace_back(row.name);
-  return names;
 }
 
 }  // namespace
@@ -339,26 +334,8 @@ void add_peers_command(CLI::App& app, std::function<int()>& chosen) {
       "Each is started on a free port of 127.0.0.1, where it is installed.\n"
       "Exit status: 0 ok; 1 replies were wrong; 2 usage; 3 a server could not be measured.");
   const auto options = std::make_shared<Options>();
-  command
-      .add_option("--row", options->rows,
-                  "Only this one: 50x1, 50x16, 50x128 or 1x1, connections x in flight; repeatable")
-      ->check(CLI::IsMember(row_names()).description(""))
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("NAME");
-  command.add_option("--size", options->size, "Payload bytes")
-      ->check(CLI::Range(1U, kMaxContestantBytes))
-      ->capture_default_str();
-  command.add_option("--rounds", options->rounds, "How often each is measured")
-      ->check(CLI::Range(1, 1'000))
-      ->capture_default_str();
-  add_parsed_option(
-      command, "--duration",
-      [options](const std::string& text) { options->duration = parse_duration(text); },
-      "How long to send in each run")
-      ->type_name("DURATION")
-      ->default_str(to_string(options->duration));
-  command.add_flag("--json", options->json, "Print one JSON object");
+  add_row_flag(command, options->rows);
+  add_series_flags(command, options->series);
   command.callback([&chosen, options] { chosen = [options] { return compare_peers(*options); }; });
 }
 

@@ -233,6 +233,42 @@ class MemcachedDialect : public TcpDialect {
   const std::string value_;
 };
 
+// A datagram begins with four numbers of 16 bits: the request's, the datagram's among those of its
+// message, how many these are, and 0. See "UDP protocol" in memcached's doc/protocol.txt.
+class MemcachedUdpDialect : public Dialect {
+ public:
+  explicit MemcachedUdpDialect(std::string value)
+      : value_(std::move(value)),
+        reply_(fmt::format("VALUE evpool 0 {}\r\n{}{}", value_.size(), value_, kValueEnd)) {}
+
+  void append_request(const OutgoingRequest& request, std::string& out) const override {
+    out.push_back(static_cast<char>(request.id >> 8U & 0xFFU));
+    out.push_back(static_cast<char>(request.id & 0xFFU));
+    out.append(kOnlyDatagram).append("get evpool\r\n");
+  }
+  std::unique_ptr<ReplyReader> make_reader() const override {
+    throw std::logic_error("this dialect has no connections");
+  }
+  bool has_ids() const override { return false; }
+  bool read_datagram(std::string_view datagram, IncomingReply& reply) const override {
+    if (datagram.size() < kHeaderBytes ||
+        datagram.substr(2, kOnlyDatagram.size()) != kOnlyDatagram) {
+      return false;
+    }
+    if (datagram.substr(kHeaderBytes) != reply_) return false;
+    reply = {std::nullopt, Status::ok, value_};
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kHeaderBytes = 8;
+  // The first of one.
+  static constexpr std::string_view kOnlyDatagram{"\0\0\0\1\0\0", 6};
+
+  const std::string value_;
+  const std::string reply_;
+};
+
 // --- gearmand ------------------------------------------------------------------------------------
 
 void append_hexadecimal(std::uint64_t number, std::string& out) {
@@ -303,6 +339,10 @@ std::unique_ptr<Dialect> make_redis_dialect() { return std::make_unique<RedisDia
 
 std::unique_ptr<Dialect> make_memcached_dialect(std::string value) {
   return std::make_unique<MemcachedDialect>(std::move(value));
+}
+
+std::unique_ptr<Dialect> make_memcached_udp_dialect(std::string value) {
+  return std::make_unique<MemcachedUdpDialect>(std::move(value));
 }
 
 std::unique_ptr<Dialect> make_gearman_dialect() { return std::make_unique<GearmanDialect>(); }

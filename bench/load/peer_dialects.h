@@ -1,5 +1,5 @@
-// How the generator speaks to the servers that evpool is compared with. TCP only. Timeouts and
-// priorities stay behind: the peers have none, or none for what is asked of them here.
+// How the generator speaks to the servers that evpool is compared with. TCP unless said. Timeouts
+// and priorities stay behind: the peers have none, or none for what is asked of them here.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,10 @@ namespace evpool::bench {
 // reader itself compares each reply with `value`, and takes another one for nonsense. A miss is
 // `not_found`, an error `failed`. No ids: replies come in order.
 [[nodiscard]] std::unique_ptr<Dialect> make_memcached_dialect(std::string value);
+
+// The same over UDP, where nothing stores `value`: it must be there, and fit a single datagram of
+// memcached's. Another datagram than a reply with it is none.
+[[nodiscard]] std::unique_ptr<Dialect> make_memcached_udp_dialect(std::string value);
 
 // gearmand's binary protocol: a request is a foreground job of the function with its job's name.
 // The payload goes out behind the request's id as 16 hexadecimal digits, and a worker must put the

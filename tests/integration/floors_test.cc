@@ -140,20 +140,62 @@ INSTANTIATE_TEST_SUITE_P(All, UdpFloor,
                                          Command{"evpool-udp-hop-floor", "--offload"}));
 
 TEST(FloorsCommand, measures_evpoold_beside_its_floors) {
-  const Finished floors = run({built_program("evpool-bench"), "floors", "--row", "tcp-2x2",
-                               "udp-1x4", "--rounds", "2", "--duration", "50ms", "--json"});
+  const Finished floors =
+      run({built_program("evpool-bench"), "floors", "--row", "tcp-2x2", "udp-1x4-100",
+           "udp-1x4-offload", "--rounds", "2", "--duration", "50ms", "--json"});
   ASSERT_EQ(floors.status, 0) << floors.errors;
   const auto object = nlohmann::json::parse(floors.output);
-  ASSERT_EQ(object["rows"].size(), 2U);
+  ASSERT_EQ(object["rows"].size(), 3U);
   for (const auto& row : object["rows"]) {
     for (const char* const server : {"floor", "hop", "evpool"}) {
       EXPECT_EQ(row[server]["jobs_per_second"]["rounds"].size(), 2U);
-      for (const char* const figure : {"jobs_per_second", "cpu_us_per_job", "switches_per_job"}) {
+      for (const char* const figure :
+           {"jobs_per_second", "p50_us", "cpu_us_per_job", "switches_per_job"}) {
         EXPECT_GT(row[server][figure]["median"], 0) << row["row"] << ' ' << server << ' ' << figure;
       }
+      EXPECT_TRUE(row[server].contains("system_calls_per_job"));
+      EXPECT_GE(row[server]["memory_bytes"]["median"], 0);
     }
-    EXPECT_GT(row["evpool_to_floor"]["median"], 0);
+    for (const char* const ratio :
+         {"evpool_to_hop", "hop_to_floor", "evpool_to_floor", "p50_evpool_to_hop"}) {
+      EXPECT_GT(row[ratio]["median"], 0) << row["row"] << ' ' << ratio;
+    }
   }
+  EXPECT_EQ(object["rows"][1]["payload_bytes"], 100);
+  EXPECT_TRUE(object["rows"][2]["offload"]);
+  EXPECT_TRUE(object["time_by_size"].empty());
+}
+
+TEST(FloorsCommand, draws_a_line_through_the_times_of_three_sizes) {
+  const Finished floors =
+      run({built_program("evpool-bench"), "floors", "--row", "tcp-1x1-64K", "tcp-1x1-256K",
+           "tcp-1x1-1M", "--rounds", "1", "--duration", "50ms", "--json"});
+  ASSERT_EQ(floors.status, 0) << floors.errors;
+  const auto object = nlohmann::json::parse(floors.output);
+  ASSERT_EQ(object["time_by_size"].size(), 3U);
+  for (const auto& line : object["time_by_size"])
+    EXPECT_EQ(line["b_us_per_byte"]["rounds"].size(), 1U);
+  // The payload must have been somewhere.
+  EXPECT_GT(object["rows"][2]["memory_to_bytes_in_flight"]["median"], 0.5);
+}
+
+TEST(FloorsCommand, shows_tables) {
+  const Finished floors = run({built_program("evpool-bench"), "floors", "--row", "tcp-1x1",
+                               "--rounds", "1", "--duration", "50ms"});
+  ASSERT_EQ(floors.status, 0) << floors.errors;
+  for (const char* const heading :
+       {"## evpool beside its floors", "## How long a round trip takes",
+        "## What it costs the server", "## Its memory", "\n| tcp-1x1 |", "argv"}) {
+    EXPECT_NE(floors.output.find(heading), std::string::npos) << heading;
+  }
+}
+
+TEST(FloorsCommand, refuses_a_row_that_is_none) {
+  const Finished floors = run({built_program("evpool-bench"), "floors", "--row", "tcp-50"});
+  EXPECT_EQ(floors.status, 2);
+  EXPECT_NE(floors.errors.find("'tcp-50': expected TRANSPORT-CONNECTIONSxIN_FLIGHT"),
+            std::string::npos)
+      << floors.errors;
 }
 
 TEST(FloorsCommand, says_how_to_get_a_program_that_is_missing) {

@@ -340,6 +340,32 @@ TEST(MemcachedDialectTest, takes_other_answers_for_nonsense) {
   expect_nonsense(*dialect, "STORED\r\n" + std::string(10'000, 'x'));
 }
 
+// --- memcached over UDP --------------------------------------------------------------------------
+
+constexpr std::string_view kOnlyDatagram{"\0\0\0\1\0\0", 6};
+
+TEST(MemcachedUdpDialect, puts_a_header_with_half_of_the_id_before_a_get) {
+  const auto dialect = make_memcached_udp_dialect("x");
+  EXPECT_EQ(request(*dialect, {.id = 0x123456, .job = "get", .payload = {}}),
+            "\x34\x56" + std::string(kOnlyDatagram) + "get evpool\r\n");
+}
+
+TEST(MemcachedUdpDialect, takes_a_datagram_with_the_value_and_no_other) {
+  const auto dialect = make_memcached_udp_dialect("hello");
+  IncomingReply reply;
+  const std::string header = "\x34\x56" + std::string(kOnlyDatagram);
+  EXPECT_TRUE(dialect->read_datagram(header + "VALUE evpool 0 5\r\nhello\r\nEND\r\n", reply));
+  EXPECT_EQ(reply.payload, "hello");
+  EXPECT_EQ(reply.status, Status::ok);
+  EXPECT_FALSE(reply.id);
+  const std::string first_of_two = std::string("\x34\x56\0\0\0\2\0\0", 8);
+  for (const std::string& datagram :
+       {std::string(), header, header + "END\r\n", header + "VALUE evpool 0 5\r\nhullo\r\nEND\r\n",
+        first_of_two + "VALUE evpool 0 5\r\nhello\r\nEND\r\n"}) {
+    EXPECT_FALSE(dialect->read_datagram(datagram, reply)) << datagram;
+  }
+}
+
 // --- gearmand ------------------------------------------------------------------------------------
 
 std::string packet(char type, std::string_view body) {

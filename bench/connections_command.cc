@@ -1,0 +1,207 @@
+#include "bench/connections_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/exit_status.h"
+#include "bench/load/dialect.h"
+#include "bench/load/provenance.h"
+#include "bench/load_flags.h"
+#include "bench/load_session.h"
+#include "bench/markdown_table.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
+#include "bench/row.h"
+#include "bench/row_run.h"
+#include "bench/series.h"
+#include "client/client.h"
+#include "client/command_line.h"
+#include "protocol/duration.h"
+
+namespace evpool::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the many are compared with.
+constexpr std::size_t kFew = 50;
+
+struct ConnectionsOptions {
+  SeriesOptions series;
+  std::size_t connections = 10'000;
+  double active = 0.01;
+  std::size_t in_flight = 1;  // on each active one
+};
+
+struct Measured {
+  std::vector<double> few_jobs_per_second;
+  std::vector<double> many_jobs_per_second;
+  std::vector<double> few_p50_us;
+  std::vector<double> many_p50_us;
+  std::vector<double> bytes_per_idle;  // of evpoold's resident memory
+  std::uint64_t wrong = 0;
+  std::vector<std::string> faults;
+};
+
+Row row_of(std::size_t connections, std::size_t in_flight) {
+  return parse_row(fmt::format("tcp-{}x{}", connections, in_flight));
+}
+
+std::size_t active_of(const ConnectionsOptions& options) {
+  const double active = options.active * static_cast<double>(options.connections);
+  return std::clamp<std::size_t>(static_cast<std::size_t>(active), 1, options.connections - 1);
+}
+
+// As many requests in flight in all, as nearly as whole numbers can.
+Row few_row(const ConnectionsOptions& options) {
+  const std::size_t in_flight = active_of(options) * options.in_flight;
+  return row_of(kFew, std::max<std::size_t>(1, in_flight / kFew));
+}
+
+std::unique_ptr<ChildProgram> start_server(const ConnectionsOptions& options) {
+  const std::size_t most = std::max(options.connections, kFew) + 1;
+  return start_evpoold(options.series, {"--max-connections", std::to_string(most)});
+}
+
+// Connections that have had one job done, and want no more.
+std::vector<Client> open_idle(const Address& address, std::size_t count) {
+  std::vector<Client> idle;
+  idle.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    Client& client = idle.emplace_back(address, ClientOptions{.max_in_flight = 1});
+    const CallResult result = client.call("upper", "idle");
+    if (!result.ok()) {
+      throw std::runtime_error(
+          fmt::format("connection {} of {} was not served: {}", i + 1, count, result.payload));
+    }
+  }
+  return idle;
+}
+
+void keep(const char* what, const RowRun& run, std::vector<double>& jobs_per_second,
+          std::vector<double>& p50_us, Measured& measured) {
+  jobs_per_second.push_back(run.figures.jobs_per_second);
+  p50_us.push_back(run.figures.p50_us);
+  measured.wrong += run.wrong;
+  for (const std::string& fault : run.faults) {
+    measured.faults.push_back(fmt::format("{}: {}", what, fault));
+  }
+}
+
+void measure_few(const ConnectionsOptions& options, Measured& measured) {
+  const auto server = start_server(options);
+  const RowRun run =
+      run_row(few_row(options), *server, *make_frame_dialect(), options.series.duration);
+  keep("few", run, measured.few_jobs_per_second, measured.few_p50_us, measured);
+}
+
+void measure_many(const ConnectionsOptions& options, Measured& measured) {
+  const auto server = start_server(options);
+  const auto dialect = make_frame_dialect();
+  const std::size_t active = active_of(options);
+  const Row row = row_of(active, options.in_flight);
+  const std::size_t idle = options.connections - active;
+  // What the first jobs make resident is not the idle connections'.
+  static_cast<void>(run_row(row, *server, *dialect, kRowWarmUp));
+  const std::uint64_t before = server->resident_bytes();
+  const std::vector<Client> clients = open_idle(*server->listening("tcp"), idle);
+  const std::uint64_t after = server->resident_bytes();
+  measured.bytes_per_idle.push_back((static_cast<double>(after) - static_cast<double>(before)) /
+                                    static_cast<double>(idle));
+  const RowRun run = run_row(row, *server, *dialect, options.series.duration);
+  keep("many", run, measured.many_jobs_per_second, measured.many_p50_us, measured);
+}
+
+void print_text(const ConnectionsOptions& options, const Measured& measured) {
+  const std::size_t active = active_of(options);
+  fmt::print(
+      "## {} connections, {} of them active, beside {}: closed loop, medians of {} rounds of {}\n\n"
+      "A ratio is the median of the rounds' ratios, with their range.\n\n",
+      options.connections, active, kFew, options.series.rounds, to_string(options.series.duration));
+  MarkdownTable table(
+      {"figure", fmt::format("{} ({})", kFew, few_row(options).name),
+       fmt::format("{} ({})", options.connections, row_of(active, options.in_flight).name),
+       "many/few"});
+  table.add({"jobs/s", fmt::format("{:.0f}", median(measured.few_jobs_per_second)),
+             fmt::format("{:.0f}", median(measured.many_jobs_per_second)),
+             spread_text(ratios_of(measured.many_jobs_per_second, measured.few_jobs_per_second))});
+  table.add({"p50 us", fmt::format("{:.1f}", median(measured.few_p50_us)),
+             fmt::format("{:.1f}", median(measured.many_p50_us)),
+             spread_text(ratios_of(measured.many_p50_us, measured.few_p50_us))});
+  table.add({"bytes of memory for each idle connection", "-",
+             fmt::format("{:.0f}", median(measured.bytes_per_idle)), "-"});
+  fmt::print("{}", table.text());
+  for (const std::string& fault : measured.faults) fmt::print("\n{}\n", fault);
+  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kRowSeed)));
+}
+
+void print_json(const ConnectionsOptions& options, const Measured& measured) {
+  const Json object = {
+      {"command", "connections"},
+      {"model", "closed loop"},
+      {"connections", options.connections},
+      {"active", active_of(options)},
+      {"in_flight", options.in_flight},
+      {"rounds", options.series.rounds},
+      {"duration_ms", options.series.duration.count()},
+      {"few", few_row(options).name},
+      {"few_jobs_per_second", spread_json(measured.few_jobs_per_second)},
+      {"many_jobs_per_second", spread_json(measured.many_jobs_per_second)},
+      {"many_to_few",
+       spread_json(ratios_of(measured.many_jobs_per_second, measured.few_jobs_per_second))},
+      {"few_p50_us", spread_json(measured.few_p50_us)},
+      {"many_p50_us", spread_json(measured.many_p50_us)},
+      {"bytes_per_idle_connection", spread_json(measured.bytes_per_idle)},
+      {"wrong", measured.wrong},
+      {"faults", measured.faults},
+      {"provenance", provenance_to_json(collect_provenance(own_arguments(), kRowSeed))}};
+  fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+int run_connections(const ConnectionsOptions& options) {
+  raise_descriptor_limit();  // evpoold inherits it
+  Measured measured;
+  for (int round = 0; round < options.series.rounds; ++round) {
+    show_series_progress("connections", round, options.series);
+    const bool few_first = round % 2 == 0;
+    if (few_first) measure_few(options, measured);
+    measure_many(options, measured);
+    if (!few_first) measure_few(options, measured);
+  }
+  options.series.json ? print_json(options, measured) : print_text(options, measured);
+  if (measured.wrong > 0) return kWrongReplies;
+  return measured.faults.empty() ? kOk : kInvalid;
+}
+
+}  // namespace
+
+void add_connections_command(CLI::App& app, std::function<int()>& chosen) {
+  const auto options = std::make_shared<ConnectionsOptions>();
+  CLI::App& command = *app.add_subcommand(
+      "connections", "evpoold with many connections, most of them idle; starts it itself");
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  command.add_option("--connections", options->connections, "How many are open")
+      ->check(CLI::Range(2, 20'000))
+      ->capture_default_str();
+  add_parsed_option(
+      command, "--active",
+      [options](const std::string& text) { options->active = parse_share(text); },
+      "The share of them that send")
+      ->type_name("SHARE")
+      ->default_str("1%");
+  command.add_option("--in-flight", options->in_flight, "Unanswered requests on each of these")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
+  add_series_flags(command, options->series);
+  command.callback(
+      [options, &chosen] { chosen = [options] { return run_connections(*options); }; });
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,32 @@
+// What `floors` has measured, and how it is shown. One thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/row.h"
+#include "bench/row_run.h"
+#include "bench/series.h"
+
+namespace evpool::bench {
+
+enum FloorsTarget : std::size_t { kFloor, kHop, kEvpool, kFloorsTargets };
+inline constexpr std::array<const char*, kFloorsTargets> kFloorsTargetNames = {"floor", "hop floor",
+                                                                               "evpool"};
+
+struct FloorsRow {
+  Row row;
+  std::array<std::vector<RowFigures>, kFloorsTargets> rounds;
+  std::uint64_t wrong = 0;
+  std::vector<std::string> faults;
+};
+
+// Tables in Markdown, and what the figures must be read with.
+void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows);
+// One object.
+void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow>& rows);
+
+}  // namespace evpool::bench

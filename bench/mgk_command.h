@@ -1,0 +1,14 @@
+// `evpool-bench mgk`: a queue with several workers, on paper. docs/benchmarks.md says how to read
+// what it prints.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace evpool::bench {
+
+// Once the command line has been parsed and names this command, `chosen` does its work and returns
+// the exit status. REQUIRES: `chosen` lives as long as `app`.
+void add_mgk_command(CLI::App& app, std::function<int()>& chosen);
+
+}  // namespace evpool::bench

@@ -1,0 +1,97 @@
+#include "bench/row.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <stdexcept>
+
+#include "protocol/constants.h"
+
+namespace evpool::bench {
+namespace {
+
+constexpr std::string_view kJob = "upper";
+
+// The number that `text` begins with, which is taken away. False: there is none, or it is 0.
+template <typename Number>
+bool take_number(std::string_view& text, Number& number) {
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || number == 0) return false;
+  text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
+  return true;
+}
+
+bool take(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return false;
+  text.remove_prefix(word.size());
+  return true;
+}
+
+bool read_shape(std::string_view& text, Row& row) {
+  if (take(text, "udp-")) {
+    row.transport = Transport::udp;
+  } else if (!take(text, "tcp-")) {
+    return false;
+  }
+  return take_number(text, row.connections) && take(text, "x") && take_number(text, row.in_flight);
+}
+
+bool read_size(std::string_view& text, std::uint64_t& bytes) {
+  if (!take_number(text, bytes) || bytes > kDefaultMaxPayloadBytes) return false;
+  if (take(text, "K")) bytes <<= 10U;
+  if (take(text, "M")) bytes <<= 20U;
+  return true;
+}
+
+}  // namespace
+
+Row parse_row(std::string_view text) {
+  const auto refuse = [text](std::string_view why) {
+    throw std::invalid_argument(fmt::format("'{}': {}", text, why));
+  };
+  Row row;
+  row.name = text;
+  std::string_view rest = text;
+  bool right = read_shape(rest, row);
+  std::uint64_t bytes = row.payload_bytes;
+  if (right && !rest.empty() && rest != "-offload") {
+    right = take(rest, "-") && read_size(rest, bytes);
+  }
+  row.offload = take(rest, "-offload");
+  if (!right || !rest.empty()) {
+    refuse(fmt::format("expected {}: tcp-50x16, udp-1x64-1024, tcp-1x1-64M, udp-1x256-offload",
+                       kRowForm));
+  }
+  const bool udp = row.transport == Transport::udp;
+  if (row.offload && !udp) refuse("only datagrams have segmentation offload here");
+  const std::uint64_t most =
+      udp ? kMaxDatagramBytes - kFrameHeaderBytes - kJob.size() : kDefaultMaxPayloadBytes;
+  if (bytes > most) refuse(fmt::format("a payload has at most {} bytes there", most));
+  row.payload_bytes = static_cast<std::uint32_t>(bytes);
+  return row;
+}
+
+std::vector<Row> parse_rows(const std::vector<std::string>& texts) {
+  std::vector<Row> rows;
+  rows.reserve(texts.size());
+  for (const std::string& text : texts) rows.push_back(parse_row(text));
+  return rows;
+}
+
+CLI::Option* add_row_flag(CLI::App& command, std::vector<std::string>& names) {
+  const auto refusal = [](const std::string& text) -> std::string {
+    try {
+      static_cast<void>(parse_row(text));
+      return {};
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+  };
+  return command
+      .add_option("--row", names, fmt::format("What to measure, repeatable: {}", kRowForm))
+      ->check(CLI::Validator(refusal, ""))
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+
+}  // namespace evpool::bench

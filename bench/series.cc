@@ -1,0 +1,103 @@
+#include "bench/series.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "client/command_line.h"
+#include "protocol/duration.h"
+
+namespace evpool::bench {
+namespace {
+
+std::string server_program(const SeriesOptions& options) {
+  return options.server_program.empty() ? program_beside("evpoold") : options.server_program;
+}
+
+}  // namespace
+
+void add_series_flags(CLI::App& command, SeriesOptions& options) {
+  command
+      .add_option("--rounds", options.rounds,
+                  "Rounds, in each of which everything runs once, in turn")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
+  add_parsed_option(
+      command, "--duration",
+      [&options](const std::string& text) { options.duration = parse_duration(text); },
+      "How long each run lasts, after its warm-up")
+      ->type_name("DURATION")
+      ->default_str(to_string(options.duration));
+  command
+      .add_option("--server-program", options.server_program,
+                  "The evpoold to measure; if not given, the one beside this program")
+      ->type_name("PATH");
+  command
+      .add_option("--server-args", options.server_arguments,
+                  "More arguments for evpoold, separated by spaces")
+      ->type_name("TEXT");
+  command.add_flag("--json", options.json, "Print one JSON object");
+}
+
+std::unique_ptr<ChildProgram> start_program(std::vector<std::string> arguments) {
+  if (access(arguments[0].c_str(), X_OK) != 0) {
+    throw std::runtime_error(
+        fmt::format("there is no program {}; build it: ./dev build", arguments[0]));
+  }
+  return std::make_unique<ChildProgram>(ChildProgram::Options{.arguments = std::move(arguments)});
+}
+
+std::unique_ptr<ChildProgram> start_evpoold(const SeriesOptions& options,
+                                            const std::vector<std::string>& more) {
+  std::vector<std::string> command = {server_program(options), "--tcp", "127.0.0.1:0", "--udp",
+                                      "127.0.0.1:0"};
+  command.insert(command.end(), more.begin(), more.end());
+  std::istringstream words(options.server_arguments);
+  command.insert(command.end(), std::istream_iterator<std::string>(words), {});
+  return start_program(std::move(command));
+}
+
+std::vector<std::string> without_udp_offload(const SeriesOptions& options) {
+  constexpr const char* kFlag = "--no-udp-offload";
+  try {
+    // Its help is done when the flag has been read in it, or it ends without.
+    const ChildProgram help(
+        {.arguments = {server_program(options), "--help"}, .ready_line = kFlag});
+    return {kFlag};
+  } catch (const std::runtime_error&) {
+    return {};
+  }
+}
+
+void show_series_progress(const std::string& what, int round, const SeriesOptions& options) {
+  fmt::print(stderr, "{}: round {} of {}\n", what, round + 1, options.rounds);
+}
+
+std::string spread_text(std::span<const double> values) {
+  const Spread spread = spread_of(values);
+  return fmt::format("{:.2f} ({:.2f}..{:.2f})", spread.median, spread.least, spread.greatest);
+}
+
+nlohmann::ordered_json spread_json(std::span<const double> values) {
+  if (values.empty()) return nullptr;
+  const Spread spread = spread_of(values);
+  return {{"median", spread.median},
+          {"least", spread.least},
+          {"greatest", spread.greatest},
+          {"rounds", std::vector<double>(values.begin(), values.end())}};
+}
+
+std::vector<double> ratios_of(std::span<const double> a, std::span<const double> b) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    ratios.push_back(b[i] > 0 ? a[i] / b[i] : 0);
+  }
+  return ratios;
+}
+
+}  // namespace evpool::bench

@@ -1,0 +1,159 @@
+#include "bench/workers_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/exit_status.h"
+#include "bench/load/dialect.h"
+#include "bench/load/provenance.h"
+#include "bench/load_session.h"
+#include "bench/markdown_table.h"
+#include "bench/report_json.h"
+#include "bench/report_text.h"
+#include "bench/row.h"
+#include "bench/row_run.h"
+#include "bench/series.h"
+#include "protocol/duration.h"
+
+namespace evpool::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct WorkersOptions {
+  SeriesOptions series;
+  std::vector<std::string> rows{"tcp-50x16"};
+  std::vector<std::size_t> workers{1, 2, 4, 8, 16};
+};
+
+// A number of workers in a row.
+struct Cell {
+  std::size_t workers = 0;
+  std::vector<double> jobs_per_second;
+  std::vector<double> cpu_us_per_job;
+};
+
+struct MeasuredRow {
+  Row row;
+  std::vector<Cell> cells;
+  std::uint64_t wrong = 0;
+  std::vector<std::string> faults;
+};
+
+void measure(const WorkersOptions& options, MeasuredRow& measured, Cell& cell) {
+  std::vector<std::string> arguments = {"--workers", std::to_string(cell.workers)};
+  if (!measured.row.offload) {
+    const std::vector<std::string> without = without_udp_offload(options.series);
+    arguments.insert(arguments.end(), without.begin(), without.end());
+  }
+  const auto server = start_evpoold(options.series, arguments);
+  const RowRun run = run_row(measured.row, *server, *make_frame_dialect(), options.series.duration);
+  cell.jobs_per_second.push_back(run.figures.jobs_per_second);
+  cell.cpu_us_per_job.push_back(run.figures.cpu_us_per_job);
+  measured.wrong += run.wrong;
+  for (const std::string& fault : run.faults) {
+    measured.faults.push_back(fmt::format("{} workers: {}", cell.workers, fault));
+  }
+}
+
+const Cell& best_of(const MeasuredRow& row) {
+  return *std::max_element(row.cells.begin(), row.cells.end(), [](const Cell& a, const Cell& b) {
+    return median(a.jobs_per_second) < median(b.jobs_per_second);
+  });
+}
+
+void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
+  fmt::print(
+      "## evpoold with these numbers of workers: closed loop, medians of {} rounds of {}\n\n"
+      "The best is the one with the highest median; a ratio to it is the median of the rounds' "
+      "ratios, with their range.\n\n",
+      options.series.rounds, to_string(options.series.duration));
+  MarkdownTable table({"row", "workers", "jobs/s", "to the best", "CPU us/job"});
+  for (const MeasuredRow& row : rows) {
+    const Cell& best = best_of(row);
+    for (const Cell& cell : row.cells) {
+      table.add({row.row.name, std::to_string(cell.workers),
+                 fmt::format("{:.0f}", median(cell.jobs_per_second)),
+                 spread_text(ratios_of(cell.jobs_per_second, best.jobs_per_second)),
+                 fmt::format("{:.3f}", median(cell.cpu_us_per_job))});
+    }
+  }
+  fmt::print("{}", table.text());
+  for (const MeasuredRow& row : rows) {
+    for (const std::string& fault : row.faults) fmt::print("\n{}, {}\n", row.row.name, fault);
+  }
+  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kRowSeed)));
+}
+
+void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
+  Json object = {{"command", "workers"},
+                 {"model", "closed loop"},
+                 {"rounds", options.series.rounds},
+                 {"duration_ms", options.series.duration.count()},
+                 {"rows", Json::array()}};
+  for (const MeasuredRow& row : rows) {
+    const Cell& best = best_of(row);
+    Json cells = Json::array();
+    for (const Cell& cell : row.cells) {
+      cells.push_back(
+          {{"workers", cell.workers},
+           {"jobs_per_second", spread_json(cell.jobs_per_second)},
+           {"to_the_best", spread_json(ratios_of(cell.jobs_per_second, best.jobs_per_second))},
+           {"cpu_us_per_job", spread_json(cell.cpu_us_per_job)}});
+    }
+    object["rows"].push_back({{"row", row.row.name},
+                              {"best", best.workers},
+                              {"cells", std::move(cells)},
+                              {"wrong", row.wrong},
+                              {"faults", row.faults}});
+  }
+  object["provenance"] = provenance_to_json(collect_provenance(own_arguments(), kRowSeed));
+  fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+int run_workers(const WorkersOptions& options) {
+  raise_descriptor_limit();
+  std::vector<MeasuredRow> rows;
+  for (const Row& row : parse_rows(options.rows)) {
+    MeasuredRow& measured = rows.emplace_back();
+    measured.row = row;
+    for (const std::size_t workers : options.workers)
+      measured.cells.emplace_back().workers = workers;
+  }
+  for (int round = 0; round < options.series.rounds; ++round) {
+    for (MeasuredRow& row : rows) {
+      show_series_progress(row.row.name, round, options.series);
+      for (std::size_t i = 0; i < row.cells.size(); ++i) {
+        // Another one begins each round, so that none always follows the same one.
+        measure(options, row, row.cells[(static_cast<std::size_t>(round) + i) % row.cells.size()]);
+      }
+    }
+  }
+  options.series.json ? print_json(options, rows) : print_text(options, rows);
+  const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };
+  if (std::any_of(rows.begin(), rows.end(), has_wrong)) return kWrongReplies;
+  const auto has_faults = [](const MeasuredRow& row) { return !row.faults.empty(); };
+  return std::any_of(rows.begin(), rows.end(), has_faults) ? kInvalid : kOk;
+}
+
+}  // namespace
+
+void add_workers_command(CLI::App& app, std::function<int()>& chosen) {
+  const auto options = std::make_shared<WorkersOptions>();
+  CLI::App& command =
+      *app.add_subcommand("workers", "evpoold with several numbers of workers; starts it itself");
+  command.set_help_flag("-h,--help", "Print this help and exit");
+  command.add_option("--workers", options->workers, "The numbers, separated by spaces")
+      ->check(CLI::Range(1, 1'024))
+      ->capture_default_str();
+  add_row_flag(command, options->rows);
+  add_series_flags(command, options->series);
+  command.callback([options, &chosen] { chosen = [options] { return run_workers(*options); }; });
+}
+
+}  // namespace evpool::bench
