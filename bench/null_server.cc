@@ -76,10 +76,11 @@ void NullServer::listen() {
       !watch(EPOLL_CTL_ADD, stop_.get(), EPOLLIN)) {
     throw_errno("cannot watch a socket");
   }
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("the null server's thread", [this] { run(); });
 }
 
 NullServer::~NullServer() {
+  if (!thread_.joinable()) return;  // it could not begin
   eventfd_write(stop_.get(), 1);
   thread_.join();
 }

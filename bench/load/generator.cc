@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "bench/load/collector.h"
+#include "bench/load/system.h"
 #include "bench/load/load_thread.h"
 #include "bench/load/workload.h"
 
@@ -126,7 +127,20 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
   };
 
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < options.threads; ++i) threads.emplace_back(work, i);
+  try {
+    for (std::size_t i = 0; i < options.threads; ++i) {
+      threads.push_back(start_thread("a thread of the generator", work, i));
+    }
+  } catch (const std::runtime_error&) {
+    // Those that have begun must not wait for the others.
+    run.failed.store(true);
+    for (std::size_t i = threads.size(); i < options.threads; ++i) {
+      collector.finish(Collector::kUnknown);
+      connected.arrive_and_drop();
+    }
+    const std::lock_guard lock(mutex);
+    if (failure == nullptr) failure = std::current_exception();
+  }
   const double total_s = std::chrono::duration<double>(options.duration).count();
   collector.wait([&](const IntervalRow& row) {
     if (!control.on_interval) return;
