@@ -77,6 +77,12 @@ TEST_F(Bench, writes_the_files_it_is_asked_for) {
     return text.str();
   };
   EXPECT_EQ(content("a.csv").substr(0, 8), "begin_s,");
+  // Whatever carries a result says how it was measured.
+  for (const std::string& result :
+       {content("a.csv"), content("a.hdr"), content("a.html"), finished.output}) {
+    EXPECT_NE(result.find("commit"), std::string::npos);
+    EXPECT_NE(result.find("--interval 50ms"), std::string::npos);
+  }
   EXPECT_NE(content("a.hdr").find("#[Histogram log format version 1.3]"), std::string::npos);
   EXPECT_NE(content("a.html").find("<svg"), std::string::npos);
   std::filesystem::remove_all(folder);
