@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "bench/load/collector.h"
-#include "bench/load/system.h"
 #include "bench/load/load_thread.h"
+#include "bench/load/system.h"
 #include "bench/load/workload.h"
 
 namespace evpool::bench {
@@ -49,6 +49,8 @@ void check(const LoadOptions& options) {
 // Why this result must not be believed.
 std::vector<std::string> find_faults(const LoadResult& result) {
   constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
+  // As many as would move a p99.
+  constexpr double kNoticeableShare = 0.01;
   std::vector<std::string> faults;
   const Account& account = result.account;
   if (!account.balances()) faults.emplace_back("the account does not balance: a defect");
@@ -58,6 +60,19 @@ std::vector<std::string> find_faults(const LoadResult& result) {
         "{} of {} requests were due and never sent, because no connection had a place in flight "
         "free (the server is slower than this rate, or more in flight or connections are needed)",
         account.skipped, account.scheduled));
+  }
+  if (account.connections_lost >= result.options.connections) {
+    faults.push_back(fmt::format(
+        "all {} connections broke before the end, so only the time until then has been measured "
+        "(has the server ended? its log may say why)",
+        result.options.connections));
+  }
+  if (static_cast<double>(account.unresolved) >
+      kNoticeableShare * static_cast<double>(account.scheduled)) {
+    faults.push_back(fmt::format(
+        "{} of {} requests are unresolved: their connections broke, or the run was cut short, and "
+        "how they would have ended nobody knows",
+        account.unresolved, account.scheduled));
   }
   const std::uint64_t lag_ns = result.lag.percentile_ns(99);
   if (lag_ns > kNoticeableLag_ns && lag_ns > result.latency.percentile_ns(99) / 2) {
@@ -127,6 +142,7 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
   };
 
   std::vector<std::thread> threads;
+  threads.reserve(options.threads);
   try {
     for (std::size_t i = 0; i < options.threads; ++i) {
       threads.push_back(start_thread("a thread of the generator", work, i));

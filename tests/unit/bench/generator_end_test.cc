@@ -86,6 +86,8 @@ TEST_P(Interrupted, twice_ends_at_once_with_the_rest_unresolved) {
   EXPECT_EQ(result.account.ok, 50U);
   EXPECT_EQ(result.account.unresolved, 20U);
   EXPECT_EQ(result.account.lost, 0U);
+  EXPECT_TRUE(is_invalid_for(result, "20 of "));
+  EXPECT_TRUE(is_invalid_for(result, "are unresolved"));
 }
 
 TEST_P(Interrupted, once_and_then_again_gives_up_what_does_not_come) {
@@ -173,6 +175,7 @@ TEST(LostConnection, the_last_one_ends_the_run) {
       EXPECT_EQ(result.account.ok, 10U);
       EXPECT_EQ(result.account.unresolved, 3U);
       EXPECT_EQ(result.account.sent, 13U);
+      EXPECT_TRUE(is_invalid_for(result, "all 3 connections broke before the end"));
     }
   }
 }
