@@ -112,8 +112,8 @@ int search(KneeOptions options) {
   if (knee.confirmed) {
     for (const double share : kShares) results.push_back(run.run_at(knee.rate * share));
   }
+  const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
   if (options.json) {
-    const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
     nlohmann::ordered_json at = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) at.push_back(result_to_json(result, provenance));
     const nlohmann::ordered_json object = {{"schema", "evpool-bench-knee/1"},
@@ -122,10 +122,12 @@ int search(KneeOptions options) {
                                            {"jobs_per_second", knee.rate},
                                            {"runs", knee.trials},
                                            {"shares", kShares},
-                                           {"results", at}};
+                                           {"results", at},
+                                           {"provenance", provenance_to_json(provenance)}};
     fmt::print("{}\n", object.dump(2));
   } else {
     print_text(options, knee, results);
+    fmt::print("\n{}", provenance_text(provenance));
   }
   return knee.confirmed ? kOk : kInvalid;
 }

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "bench/load/frame_layout.h"
 #include "bench/load/system.h"
 #include "protocol/frame.h"
 
@@ -22,12 +23,6 @@ namespace evpool::bench {
 namespace {
 
 constexpr std::size_t kReceiveBytes = std::size_t{256} << 10U;
-
-// Places in a frame's header; docs/protocol.md has the table.
-constexpr std::size_t kNameBytesOffset = 7;
-constexpr std::size_t kIdOffset = 8;
-constexpr std::size_t kIdBytes = 8;
-constexpr std::size_t kPayloadBytesOffset = 20;
 
 // Without branches, so that the compiler makes vectors of it.
 void upper_case(char* bytes, std::size_t count) {
@@ -81,10 +76,11 @@ void NullServer::listen() {
       !watch(EPOLL_CTL_ADD, stop_.get(), EPOLLIN)) {
     throw_errno("cannot watch a socket");
   }
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("the null server's thread", [this] { run(); });
 }
 
 NullServer::~NullServer() {
+  if (!thread_.joinable()) return;  // it could not begin
   eventfd_write(stop_.get(), 1);
   thread_.join();
 }

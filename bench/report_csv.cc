@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <string>
 
 namespace evpool::bench {
 
@@ -19,6 +21,16 @@ std::string series_to_csv(const LoadResult& result) {
                    static_cast<double>(row.lag_max_ns) / 1000);
   }
   return csv;
+}
+
+std::string provenance_comments(const Provenance& provenance) {
+  std::string comments;
+  for (auto [name, value] : provenance.facts) {
+    // Some argument may have lines of its own.
+    std::replace(value.begin(), value.end(), '\n', ' ');
+    fmt::format_to(std::back_inserter(comments), "# {}: {}\n", name, value);
+  }
+  return comments;
 }
 
 }  // namespace evpool::bench

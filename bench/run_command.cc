@@ -37,10 +37,11 @@ int run(const RunOptions& options) {
   if (options.json) {
     fmt::print("{}\n", result_to_json(result, provenance).dump(2));
   } else {
-    fmt::print("{}", report_text(result));
+    fmt::print("{}\n{}", report_text(result), provenance_text(provenance));
   }
-  write_output_file(options.csv_path, series_to_csv(result));
-  write_output_file(options.hdr_path, histogram_log(result));
+  const std::string comments = provenance_comments(provenance);
+  write_output_file(options.csv_path, series_to_csv(result) + comments);
+  write_output_file(options.hdr_path, histogram_log(result) + comments);
   write_output_file(options.html_path, report_html(result, provenance));
   if (!result.invalid.empty()) return kInvalid;
   return result.account.wrong > 0 ? kWrongReplies : kOk;

@@ -17,6 +17,7 @@
 #include "bench/output_file.h"
 #include "bench/report_html.h"
 #include "bench/report_json.h"
+#include "bench/report_text.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -86,6 +87,8 @@ int sweep(SweepOptions options) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
     fmt::print("{}\n", all.dump(2));
+  } else {
+    fmt::print("\n{}", provenance_text(provenance));
   }
   write_output_file(options.html_path, sweep_html(results, provenance));
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace evpool::bench {
 namespace {
@@ -49,9 +50,28 @@ double ArrivalSchedule::next_expected() {
   return expected_ + burst_requests_;
 }
 
+// The rate grows linearly over the ramp, so what is expected grows with the square.
+double ArrivalSchedule::expected_until(double at_ns) const {
+  return at_ns < ramp_ns_ ? rate_per_ns_ * at_ns * at_ns / (2 * ramp_ns_)
+                          : rate_per_ns_ * (at_ns - ramp_ns_ / 2);
+}
+
+std::uint64_t ArrivalSchedule::pass(std::chrono::nanoseconds until) {
+  const double left = expected_until(static_cast<double>(until.count())) - expected_;
+  if (!(left > 0)) return 0;
+  if (arrivals_ == Arrivals::poisson) {
+    expected_ += left;
+    return std::poisson_distribution<std::uint64_t>(left)(random_);
+  }
+  // What is due exactly at `until` is not due before it.
+  const double step = arrivals_ == Arrivals::burst ? burst_requests_ : 1;
+  const double steps = std::ceil(left / step) - 1;
+  expected_ += steps * step;
+  return static_cast<std::uint64_t>(steps * step) + std::exchange(left_in_burst_, 0);
+}
+
 std::chrono::nanoseconds ArrivalSchedule::next() {
   expected_ = next_expected();
-  // The rate grows linearly over the ramp, so what is expected grows with the square.
   const double in_ramp = rate_per_ns_ * ramp_ns_ / 2;
   const double at_ns = expected_ < in_ramp ? std::sqrt(2 * ramp_ns_ * expected_ / rate_per_ns_)
                                            : ramp_ns_ + (expected_ - in_ramp) / rate_per_ns_;

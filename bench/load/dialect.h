@@ -2,6 +2,7 @@
 // dialect is evpool's own; the others are those of the servers it is compared with.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "bench/load/send_buffer.h"
 #include "protocol/constants.h"
 
 namespace evpool::bench {
@@ -35,19 +37,22 @@ class ReplyReader {
   virtual ~ReplyReader() = default;
   // Where to receive next, for large replies; empty: anywhere, and then push().
   [[nodiscard]] virtual std::span<char> space() { return {}; }
-  // REQUIRES: what was pushed before is consumed; valid until next() says false.
+  // REQUIRES: what was pushed before is consumed; valid until next() says 0.
   virtual void push(std::string_view bytes) = 0;
   // `bytes` of space() have been filled.
   virtual void received(std::size_t /*bytes*/) {}
-  // False: it needs more bytes.
-  virtual bool next(IncomingReply& reply) = 0;
+  // The next replies, at most as many as `replies` has room for. 0: it needs more bytes.
+  // REQUIRES: there is room.
+  [[nodiscard]] virtual std::size_t next(std::span<IncomingReply> replies) = 0;
 };
 
-// Stateless but for what its constructor was told; used by several threads.
+// Stateless but for what its constructor was told; used by several threads. Requests and replies go
+// through it many at a time: at millions a second, a call for each would be felt.
 class Dialect {
  public:
   virtual ~Dialect() = default;
-  virtual void append_request(const OutgoingRequest& request, std::string& out) const = 0;
+  virtual void append_requests(std::span<const OutgoingRequest> requests,
+                               SendBuffer& out) const = 0;
   [[nodiscard]] virtual std::unique_ptr<ReplyReader> make_reader() const = 0;
   // Otherwise replies come in the order of their requests.
   [[nodiscard]] virtual bool has_ids() const { return true; }

@@ -42,14 +42,16 @@ struct GearmanPacket {
   std::size_t bytes = 0;  // of the whole packet; 0: it is not all there yet
 };
 
-inline void append_big_endian(std::uint32_t value, std::string& out) {
+template <typename Bytes>  // std::string or SendBuffer
+void append_big_endian(std::uint32_t value, Bytes& out) {
   for (const unsigned shift : {24U, 16U, 8U, 0U}) {
     out.push_back(static_cast<char>((value >> shift) & 0xFFU));
   }
 }
 
 // The header of a request; a body of `body_bytes` follows. REQUIRES: that is within the limit.
-inline void append_gearman_header(GearmanType type, std::size_t body_bytes, std::string& out) {
+template <typename Bytes>
+void append_gearman_header(GearmanType type, std::size_t body_bytes, Bytes& out) {
   out.append(kGearmanRequestMagic);
   append_big_endian(static_cast<std::uint32_t>(type), out);
   append_big_endian(static_cast<std::uint32_t>(body_bytes), out);

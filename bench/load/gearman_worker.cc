@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "bench/load/gearman_packet.h"
+#include "bench/load/system.h"
 
 namespace evpool::bench {
 namespace {
@@ -134,7 +135,9 @@ GearmanWorker::GearmanWorker(const Address& gearmand, std::size_t threads,
     fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) & ~O_NONBLOCK);
   }
   try {
-    for (const auto& socket : sockets_) threads_.emplace_back(converse, socket->get());
+    for (const auto& socket : sockets_) {
+      threads_.push_back(start_thread("a gearman worker's thread", converse, socket->get()));
+    }
   } catch (...) {
     stop();
     throw;

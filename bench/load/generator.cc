@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <barrier>
-#include <cmath>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -12,6 +11,7 @@
 
 #include "bench/load/collector.h"
 #include "bench/load/load_thread.h"
+#include "bench/load/system.h"
 #include "bench/load/workload.h"
 
 namespace evpool::bench {
@@ -30,8 +30,10 @@ void check(const LoadOptions& options) {
   refuse(options.in_flight > RequestTable::kMostPending / each,
          fmt::format("{} x {} requests in flight on a thread are more than {}", each,
                      options.in_flight, RequestTable::kMostPending));
-  refuse(options.rate && !(*options.rate > 0 && std::isfinite(*options.rate)),
-         "the rate must be above 0");
+  // Times are whole nanoseconds: more arrivals could not be told apart, nor counted exactly.
+  constexpr double kMostRate = 1e9;
+  refuse(options.rate && !(*options.rate > 0 && *options.rate <= kMostRate),
+         "the rate must be above 0 and at most 1e9, one request a nanosecond");
   refuse(options.burst_requests < 1, "a burst has at least one request");
   refuse(options.timeout.count() < 1, "a timeout lasts at least 1ms");
   refuse(options.interval.count() < 1, "an interval lasts at least 1ms");
@@ -48,6 +50,8 @@ void check(const LoadOptions& options) {
 // Why this result must not be believed.
 std::vector<std::string> find_faults(const LoadResult& result) {
   constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
+  // As many as would move a p99.
+  constexpr double kNoticeableShare = 0.01;
   std::vector<std::string> faults;
   const Account& account = result.account;
   if (!account.balances()) faults.emplace_back("the account does not balance: a defect");
@@ -57,6 +61,19 @@ std::vector<std::string> find_faults(const LoadResult& result) {
         "{} of {} requests were due and never sent, because no connection had a place in flight "
         "free (the server is slower than this rate, or more in flight or connections are needed)",
         account.skipped, account.scheduled));
+  }
+  if (account.connections_lost >= result.options.connections) {
+    faults.push_back(fmt::format(
+        "all {} connections broke before the end, so only the time until then has been measured "
+        "(has the server ended? its log may say why)",
+        result.options.connections));
+  }
+  if (static_cast<double>(account.unresolved) >
+      kNoticeableShare * static_cast<double>(account.scheduled)) {
+    faults.push_back(fmt::format(
+        "{} of {} requests are unresolved: their connections broke, or the run was cut short, and "
+        "how they would have ended nobody knows",
+        account.unresolved, account.scheduled));
   }
   const std::uint64_t lag_ns = result.lag.percentile_ns(99);
   if (lag_ns > kNoticeableLag_ns && lag_ns > result.latency.percentile_ns(99) / 2) {
@@ -126,7 +143,21 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
   };
 
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < options.threads; ++i) threads.emplace_back(work, i);
+  threads.reserve(options.threads);
+  try {
+    for (std::size_t i = 0; i < options.threads; ++i) {
+      threads.push_back(start_thread("a thread of the generator", work, i));
+    }
+  } catch (const std::runtime_error&) {
+    // Those that have begun must not wait for the others.
+    run.failed.store(true);
+    for (std::size_t i = threads.size(); i < options.threads; ++i) {
+      collector.finish(Collector::kUnknown);
+      connected.arrive_and_drop();
+    }
+    const std::lock_guard lock(mutex);
+    if (failure == nullptr) failure = std::current_exception();
+  }
   const double total_s = std::chrono::duration<double>(options.duration).count();
   collector.wait([&](const IntervalRow& row) {
     if (!control.on_interval) return;

@@ -1,17 +1,9 @@
 #include "bench/load/latency_histogram.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 namespace evpool {
-
-void LatencyHistogram::record(std::uint64_t value_ns) {
-  ++counts_[bucket_of(value_ns)];
-  ++count_;
-  max_ns_ = std::max(max_ns_, value_ns);
-  sum_ns_ += static_cast<double>(value_ns);
-}
 
 void LatencyHistogram::merge(const LatencyHistogram& other) {
   for (std::size_t i = 0; i < kBuckets; ++i) counts_[i] += other.counts_[i];
@@ -35,13 +27,6 @@ std::uint64_t LatencyHistogram::percentile_ns(double percent) const {
     if (seen >= wanted && seen > 0) return std::min(last_value_of(bucket), max_ns_);
   }
   return 0;
-}
-
-// Values below 128 have a bucket each; above, the seven bits after the leading one choose.
-std::size_t LatencyHistogram::bucket_of(std::uint64_t value) {
-  if (value < kSubBuckets) return value;
-  const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - kSubBucketBits;
-  return (shift + 1) * kSubBuckets + ((value >> shift) - kSubBuckets);
 }
 
 std::uint64_t LatencyHistogram::last_value_of(std::size_t bucket) {

@@ -4,7 +4,9 @@
 // several sources are merged by adding, never by averaging percentiles.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,7 +14,14 @@ namespace evpool {
 
 class LatencyHistogram {
  public:
-  void record(std::uint64_t value_ns);
+  void record(std::uint64_t value_ns) { record(value_ns, 1); }
+  void record(std::uint64_t value_ns, std::uint64_t times) {
+    if (times == 0) return;
+    counts_[bucket_of(value_ns)] += times;
+    count_ += times;
+    max_ns_ = std::max(max_ns_, value_ns);
+    sum_ns_ += static_cast<double>(value_ns) * static_cast<double>(times);
+  }
   void merge(const LatencyHistogram& other);
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
@@ -34,7 +43,12 @@ class LatencyHistogram {
   static_assert(kSubBuckets == std::size_t{1} << kSubBucketBits);
   static constexpr std::size_t kBuckets = (64 - kSubBucketBits + 1) * kSubBuckets;
 
-  static std::size_t bucket_of(std::uint64_t value);
+  // Values below 128 have a bucket each; above, the seven bits after the leading one choose.
+  static std::size_t bucket_of(std::uint64_t value) {
+    if (value < kSubBuckets) return value;
+    const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - kSubBucketBits;
+    return (shift + 1) * kSubBuckets + ((value >> shift) - kSubBuckets);
+  }
 
   std::array<std::uint64_t, kBuckets> counts_{};
   std::uint64_t count_ = 0;

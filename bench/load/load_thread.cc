@@ -23,6 +23,9 @@ namespace {
 constexpr std::size_t kReceiveBytes = std::size_t{256} << 10U;
 // What waits longer to be sent together with more is sent at once.
 constexpr std::size_t kFlushBytes = std::size_t{64} << 10U;
+// How long a thread listens for duplicates after the last datagram that it has waited for. Longer
+// than a queue on the way holds one back, short beside any run; docs/benchmarks.md names it.
+constexpr std::chrono::milliseconds kGrace{100};
 // How often a thread looks up although nothing has happened.
 constexpr std::chrono::milliseconds kTick{10};
 
@@ -52,6 +55,8 @@ LoadThread::LoadThread(LoadRun& run, std::size_t thread)
     : run_(run),
       options_(run.options),
       thread_(thread),
+      has_ids_(run.dialect.has_ids()),
+      timeout_ms_(static_cast<std::uint32_t>(options_.deadline.value_or(options_.timeout).count())),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       offload_(options_.offload),
       random_(random_for(options_.seed, thread)),
@@ -87,8 +92,8 @@ void LoadThread::open(std::uint32_t index) {
     offload_ = prepare_datagram_socket(descriptor, offload_);
   } else {
     connection.reader = run_.dialect.make_reader();
-    connection.unsent = run_.dialect.greeting();
-    connection.sent_bytes = 0;
+    connection.unsent.clear();
+    connection.unsent.append(run_.dialect.greeting());
   }
   connection.wants_writable = false;
   epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
@@ -107,7 +112,7 @@ void LoadThread::reopen(std::uint32_t index) {
   --usable_;
   ++result_.account.reconnects;
   open(index);
-  if (!arrivals_) fill(index);
+  use_room(index);
 }
 
 void LoadThread::lose(std::uint32_t index) {
@@ -119,20 +124,25 @@ void LoadThread::lose(std::uint32_t index) {
   requests_.visit_pending([&](Request& request) {
     if (request.connection != index) return;
     result_.account.unresolved += is_measured(request) ? 1 : 0;
-    end(request, Fate::unknown);
+    requests_.end(request, Fate::unknown);
+    free_places(index, 1);
   });
 }
 
-bool LoadThread::is_usable(const Connection& connection) const {
-  return connection.socket != nullptr && !connection.broken &&
-         connection.in_flight < options_.in_flight &&
-         (options_.reconnect_every == 0 || connection.requests < options_.reconnect_every);
+// How many requests it can take now.
+std::uint64_t LoadThread::room_of(const Connection& connection) const {
+  if (connection.socket == nullptr || connection.broken) return 0;
+  const std::uint64_t room = options_.in_flight - connection.in_flight;
+  if (options_.reconnect_every == 0) return room;
+  return std::min(room, options_.reconnect_every - connection.requests);
 }
+
+void LoadThread::use_room(std::uint32_t index) { arrivals_ ? offer(index) : fill(index); }
 
 // Lets it take its turn among those that can take the next request of an open loop.
 void LoadThread::offer(std::uint32_t index) {
   Connection& connection = connections_[index];
-  if (!arrivals_ || connection.waits_in_line || !is_usable(connection)) return;
+  if (!arrivals_ || connection.waits_in_line || room_of(connection) == 0) return;
   connection.waits_in_line = true;
   available_.push_back(index);
 }
@@ -158,63 +168,88 @@ void LoadThread::send_due() {
     const std::uint32_t index = available_.front();
     available_.pop_front();
     connections_[index].waits_in_line = false;
-    if (!is_usable(connections_[index])) continue;
-    send(index, next_due_);
+    if (room_of(connections_[index]) == 0) continue;
+    send(index, next_due_, 1);
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
   }
-  if (now_ < send_until_) return;
-  // The time is over: what has found no place will not be sent.
-  for (; next_due_ < send_until_ && measured_left_ > 0;
-       next_due_ = run_.begin + arrivals_->next()) {
-    if (next_due_ < warm_until_) continue;
-    --measured_left_;
-    ++result_.account.scheduled;
-    ++result_.account.skipped;
+  if (now_ >= send_until_) skip_the_rest();
+}
+
+// Nothing more will be sent: counts what is left of the schedule.
+void LoadThread::skip_the_rest() {
+  if (!arrivals_ || next_due_ >= send_until_) return;
+  std::uint64_t skipped = 1;
+  if (next_due_ < warm_until_) {
+    static_cast<void>(arrivals_->pass(warm_until_ - run_.begin));
+    skipped = 0;
   }
+  skipped += arrivals_->pass(send_until_ - run_.begin);
+  next_due_ = send_until_;
+  skipped = std::min(skipped, measured_left_);
+  measured_left_ -= skipped;
+  result_.account.scheduled += skipped;
+  result_.account.skipped += skipped;
 }
 
 // Closed loop: as many requests as are to be in flight.
 void LoadThread::fill(std::uint32_t index) {
-  while (is_sending() && is_usable(connections_[index])) send(index, now_);
+  while (is_sending()) {
+    const std::uint64_t room = room_of(connections_[index]);
+    if (room == 0) return;
+    send(index, now_, room);
+  }
 }
 
-void LoadThread::send(std::uint32_t index, Clock::time_point due) {
-  const Request& sent = requests_.add(due, now_, index, run_.workload.pick(random_));
-  const bool measured = is_measured(sent);
-  if (measured) {
-    ++result_.account.scheduled;
-    ++result_.account.sent;
-    ++part_->sent;
-    if (due < no_place_until_) {
-      ++result_.held_back;
-    } else if (arrivals_) {
-      part_->lag.record(ns(now_ - due));
-    }
-    // Of an open loop, more may be due by now.
-    if (--measured_left_ == 0) send_until_ = due;
-  }
-
+// At least one request, and at most `most`; how many, is what a batch holds.
+void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t most) {
   Connection& connection = connections_[index];
-  ++connection.in_flight;
-  ++connection.requests;
-  if (!run_.dialect.has_ids()) connection.order.push_back(sent.number);
-  const OutgoingRequest request = {.id = RequestTable::id_of(sent.number),
-                                   .job = run_.workload.job(sent.kind),
-                                   .payload = run_.workload.payload(sent.kind, sent.sequence()),
-                                   .timeout_ms = static_cast<std::uint32_t>(
-                                       options_.deadline.value_or(options_.timeout).count()),
-                                   .priority = options_.priority};
-  if (is_udp()) {
-    request_.clear();
-    run_.dialect.append_request(request, request_);
-    connection.datagrams.add(request_, measured, options_.impairment, random_, now_,
-                             result_.account);
-  } else {
-    run_.dialect.append_request(request, connection.unsent);
+  const bool measured = due >= warm_until_;
+  if (measured) most = std::min(most, measured_left_);
+  most = std::min<std::uint64_t>(most, kBatch);
+  std::size_t count = 0;
+  for (std::size_t bytes = 0; count < most && bytes < kFlushBytes;) {
+    const Request& request = requests_.add(due, now_, index, run_.workload.pick(random_));
+    if (!has_ids_) connection.order.push_back(request.number);
+    bytes += request.kind.bytes;
+    outgoing_[count++] = {.id = RequestTable::id_of(request.number),
+                          .job = run_.workload.job(request.kind),
+                          .payload = run_.workload.payload(request.kind, request.sequence()),
+                          .timeout_ms = timeout_ms_,
+                          .priority = options_.priority};
   }
+  connection.in_flight += count;
+  connection.requests += count;
+  if (measured) count_sent(due, count);
+
+  const std::span<const OutgoingRequest> requests(outgoing_.data(), count);
   mark(index);
-  if (connection.unsent.size() - connection.sent_bytes >= kFlushBytes) flush_stream(index);
+  if (is_udp()) {
+    for (std::size_t i = 0; i < count; ++i) {
+      datagram_.clear();
+      run_.dialect.append_requests(requests.subspan(i, 1), datagram_);
+      connection.datagrams.add(datagram_.unsent(), measured, options_.impairment, random_, now_,
+                               result_.account);
+    }
+    return;
+  }
+  if (!connection.unsent.has_memory()) connection.unsent.swap(spare_);
+  run_.dialect.append_requests(requests, connection.unsent);
+  if (connection.unsent.size() >= kFlushBytes) flush_stream(index);
+}
+
+void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
+  result_.account.scheduled += requests;
+  result_.account.sent += requests;
+  part_->sent += requests;
+  if (due < no_place_until_) {
+    result_.held_back += requests;
+  } else if (arrivals_) {
+    part_->lag.record(ns(now_ - due));  // of an open loop, in which they are sent one by one
+  }
+  // Of an open loop, more may be due by now.
+  measured_left_ -= requests;
+  if (measured_left_ == 0) send_until_ = due;
 }
 
 // Those that nothing has overtaken.
@@ -254,10 +289,11 @@ void LoadThread::flush(std::uint32_t index) {
 
 void LoadThread::flush_stream(std::uint32_t index) {
   Connection& connection = connections_[index];
-  while (connection.sent_bytes < connection.unsent.size()) {
+  SendBuffer& unsent = connection.unsent;
+  while (!unsent.empty()) {
     ++result_.send_calls;
-    const ssize_t sent = ::send(connection.socket->get(), &connection.unsent[connection.sent_bytes],
-                                connection.unsent.size() - connection.sent_bytes, MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(connection.socket->get(), unsent.unsent().data(), unsent.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno != EAGAIN) {
       connection.broken = true;
@@ -265,13 +301,10 @@ void LoadThread::flush_stream(std::uint32_t index) {
       return;
     }
     if (sent < 0) break;
-    connection.sent_bytes += static_cast<std::size_t>(sent);
+    unsent.sent(static_cast<std::size_t>(sent));
   }
-  watch(index, connection.sent_bytes < connection.unsent.size());
-  // What has been sent is given up once it is the larger part, so that each byte moves once.
-  if (connection.sent_bytes * 2 >= connection.unsent.size()) {
-    connection.unsent.erase(0, std::exchange(connection.sent_bytes, 0));
-  }
+  watch(index, !unsent.empty());
+  if (unsent.empty() && !spare_.has_memory()) unsent.swap(spare_);
 }
 
 void LoadThread::flush_datagrams(std::uint32_t index) {
@@ -294,8 +327,8 @@ void LoadThread::watch(std::uint32_t index, bool writable) {
 
 // --- Receiving ---------------------------------------------------------------------------------
 
-void LoadThread::poll() {
-  const auto wait = std::max(next_event() - now_, Clock::duration::zero());
+void LoadThread::poll(Clock::time_point until) {
+  const auto wait = std::max(until - now_, Clock::duration::zero());
   const timespec timeout = {
       .tv_sec = std::chrono::duration_cast<std::chrono::seconds>(wait).count(),
       .tv_nsec = static_cast<long>(ns(wait % std::chrono::seconds(1)))};
@@ -315,7 +348,6 @@ void LoadThread::poll() {
 
 void LoadThread::receive_stream(std::uint32_t index) {
   Connection& connection = connections_[index];
-  IncomingReply reply;
   while (!connection.broken) {
     std::span<char> space = connection.reader->space();
     const bool direct = !space.empty();
@@ -331,7 +363,12 @@ void LoadThread::receive_stream(std::uint32_t index) {
     now_ = Clock::now();
     const auto bytes = static_cast<std::size_t>(received);
     direct ? connection.reader->received(bytes) : connection.reader->push({space.data(), bytes});
-    while (connection.reader->next(reply)) take_reply(index, reply);
+    while (const std::size_t replies = connection.reader->next(incoming_)) {
+      take_replies(index, {incoming_.data(), replies});
+    }
+    use_room(index);
+    // The next connection's replies wait the shorter, and what is to be sent is still at hand.
+    if (!arrivals_ && !connection.broken) flush_stream(index);
     if (bytes < space.size()) return;
   }
 }
@@ -345,11 +382,12 @@ void LoadThread::receive_datagrams(std::uint32_t index) {
           if (std::exchange(first, false)) now_ = Clock::now();
           IncomingReply reply;
           if (run_.dialect.read_datagram(datagram, reply)) {
-            take_reply(index, reply);
+            take_replies(index, {&reply, 1});
           } else {
             ++result_.account.malformed;
           }
         });
+    use_room(index);
     ++result_.receive_calls;
     result_.offload_used |= received.offloaded;
     result_.refused |= received.refused;
@@ -358,23 +396,63 @@ void LoadThread::receive_datagrams(std::uint32_t index) {
   }
 }
 
-void LoadThread::take_reply(std::uint32_t index, const IncomingReply& reply) {
+// Most of the generator's own time goes by in this loop and in send()'s, so nothing is done here
+// that can be done for many replies at once. In a closed loop many have the same latency.
+void LoadThread::take_replies(std::uint32_t index, std::span<const IncomingReply> replies) {
   Connection& connection = connections_[index];
-  std::uint64_t number = UINT64_MAX;
-  if (reply.id) {
-    number = RequestTable::number_of(*reply.id);
-  } else if (!connection.order.empty()) {
-    number = connection.order.front();
-    connection.order.pop_front();
+  std::size_t ended = 0;
+  std::uint64_t ok = 0;
+  std::uint64_t same_ns = 0;  // the latency of the last `same`
+  std::uint64_t same = 0;
+  for (const IncomingReply& reply : replies) {
+    const std::uint64_t number = number_of(connection, reply);
+    Request* const request = requests_.find(number);
+    if (request == nullptr || request->connection != index) {
+      take_stray(number);
+      continue;
+    }
+    if (is_measured(*request)) {
+      last_reply_ = now_;
+      if (reply.status != Status::ok) {
+        ++result_.account.refused[static_cast<std::size_t>(reply.status)];
+        ++part_->refused;
+      } else if (!run_.workload.is_right(request->kind, request->sequence(), reply.payload)) {
+        ++result_.account.wrong;
+        ++part_->wrong;
+      } else {
+        ++ok;
+        if (const std::uint64_t latency_ns = ns(now_ - request->due); latency_ns != same_ns) {
+          part_->latency.record(same_ns, std::exchange(same, 0));
+          same_ns = latency_ns;
+        }
+        ++same;
+        if (arrivals_) result_.service.record(ns(now_ - request->sent));
+      }
+    }
+    requests_.end(*request, Fate::answered);
+    ++ended;
   }
-  Request* const request = requests_.find(number);
-  if (request == nullptr || request->connection != index) {
-    take_stray(number);
-    return;
-  }
-  ++result_.answered;
-  if (is_measured(*request)) count(*request, reply);
-  end(*request, Fate::answered);
+  part_->latency.record(same_ns, same);
+  part_->ok += ok;
+  result_.account.ok += ok;
+  result_.answered += ended;
+  free_places(index, ended);
+}
+
+// The request that it answers; nobody's, when there is none that it could.
+std::uint64_t LoadThread::number_of(Connection& connection, const IncomingReply& reply) {
+  if (reply.id) return RequestTable::number_of(*reply.id);
+  if (connection.order.empty()) return UINT64_MAX;
+  const std::uint64_t number = connection.order.front();
+  connection.order.pop_front();
+  return number;
+}
+
+// In flight: use_room() comes next.
+void LoadThread::free_places(std::uint32_t index, std::size_t places) {
+  Connection& connection = connections_[index];
+  connection.in_flight -= places;
+  if (connection.in_flight == 0 && options_.reconnect_every > 0) mark(index);
 }
 
 void LoadThread::take_stray(std::uint64_t number) {
@@ -390,31 +468,6 @@ void LoadThread::take_stray(std::uint64_t number) {
   }
 }
 
-void LoadThread::count(const Request& request, const IncomingReply& reply) {
-  result_.last_reply_s = std::chrono::duration<double>(now_ - warm_until_).count();
-  if (reply.status != Status::ok) {
-    ++result_.account.refused[static_cast<std::size_t>(reply.status)];
-    ++part_->refused;
-  } else if (!run_.workload.is_right(request.kind, request.sequence(), reply.payload)) {
-    ++result_.account.wrong;
-    ++part_->wrong;
-  } else {
-    ++result_.account.ok;
-    ++part_->ok;
-    part_->latency.record(ns(now_ - request.due));
-    if (arrivals_) result_.service.record(ns(now_ - request.sent));
-  }
-}
-
-// Its place in flight is free then.
-void LoadThread::end(Request& request, Fate fate) {
-  const std::uint32_t index = request.connection;
-  requests_.end(request, fate);
-  Connection& connection = connections_[index];
-  if (--connection.in_flight == 0 && options_.reconnect_every > 0) mark(index);
-  arrivals_ ? offer(index) : fill(index);
-}
-
 void LoadThread::expire() {
   for (Request* oldest = requests_.oldest(); oldest != nullptr; oldest = requests_.oldest()) {
     if (now_ - oldest->sent < options_.timeout) return;
@@ -423,9 +476,12 @@ void LoadThread::expire() {
       ++part_->lost;
     }
     // A lost datagram's reply will not come; a stream's will, before those of later requests.
-    auto& order = connections_[oldest->connection].order;
+    const std::uint32_t index = oldest->connection;
+    auto& order = connections_[index].order;
     if (is_udp() && !order.empty() && order.front() == oldest->number) order.pop_front();
-    end(*oldest, Fate::lost);
+    requests_.end(*oldest, Fate::lost);
+    free_places(index, 1);
+    use_room(index);
   }
 }
 
@@ -462,6 +518,16 @@ void LoadThread::obey_stop_requests() {
   }
 }
 
+// For what nobody waits for any more, and datagrams bring nevertheless: duplicates, above all.
+void LoadThread::listen_on() {
+  const Clock::time_point until = now_ + kGrace;
+  while (now_ < until && !run_.failed.load(std::memory_order_relaxed) &&
+         run_.stop_requests.load(std::memory_order_relaxed) <= 1) {
+    poll(std::min(now_ + kTick, until));
+    flush_dirty();
+  }
+}
+
 void LoadThread::settle() {
   requests_.visit_pending([this](const Request& request) {
     result_.account.unresolved += is_measured(request) ? 1 : 0;
@@ -472,6 +538,7 @@ void LoadThread::settle() {
   part_->in_flight = requests_.pending();
   run_.collector.deliver(interval_index_++, *part_);
   result_.intervals = interval_index_;
+  result_.last_reply_s = std::chrono::duration<double>(last_reply_ - warm_until_).count();
 }
 
 ThreadResult LoadThread::work() {
@@ -481,6 +548,7 @@ ThreadResult LoadThread::work() {
   send_until_ = warm_until_ + options_.duration;
   interval_until_ = warm_until_ + options_.interval;
   no_place_until_ = run_.begin;
+  last_reply_ = warm_until_;
   now_ = Clock::now();
   if (arrivals_) next_due_ = run_.begin + arrivals_->next();
   if (measured_left_ == 0) send_until_ = warm_until_;
@@ -493,8 +561,13 @@ ThreadResult LoadThread::work() {
     if (!dirty_.empty()) continue;  // expired requests have made room for others
     if (!is_sending() && requests_.pending() == 0) break;
     if (usable_ == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
-    poll();
+    poll(next_event());
   }
+  if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
+    send_until_ = std::min(send_until_, now_);
+  }
+  skip_the_rest();
+  if (is_udp()) listen_on();
   settle();
   result_.cpu_seconds = thread_cpu_seconds() - cpu_before;
   return result_;

@@ -2,15 +2,14 @@
 // descriptor. Everything here belongs to that thread; what it counts goes to a Collector.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
+#include <span>
 #include <vector>
 
 #include "bench/load/account.h"
@@ -22,6 +21,8 @@
 #include "bench/load/latency_histogram.h"
 #include "bench/load/load_options.h"
 #include "bench/load/request_table.h"
+#include "bench/load/ring.h"
+#include "bench/load/send_buffer.h"
 #include "bench/load/workload.h"
 #include "client/transport.h"
 
@@ -74,11 +75,10 @@ class LoadThread {
   struct Connection {
     std::unique_ptr<ClientSocket> socket;
     std::unique_ptr<ReplyReader> reader;
-    std::deque<std::uint64_t> order;  // the unanswered, where replies have no ids
+    Ring<std::uint64_t> order;  // the unanswered, where replies have no ids
     std::size_t in_flight = 0;
     std::uint64_t requests = 0;  // since it was connected
-    std::string unsent;          // TCP
-    std::size_t sent_bytes = 0;  // of unsent
+    SendBuffer unsent;           // TCP
     ImpairedQueue datagrams;     // UDP
     std::uint32_t kernel_drops = 0;
     bool dirty = false;           // has something to be flushed
@@ -90,12 +90,15 @@ class LoadThread {
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
   void lose(std::uint32_t index);
-  [[nodiscard]] bool is_usable(const Connection& connection) const;
+  [[nodiscard]] std::uint64_t room_of(const Connection& connection) const;
+  void use_room(std::uint32_t index);
   void offer(std::uint32_t index);
 
   void send_due();
+  void skip_the_rest();
   void fill(std::uint32_t index);
-  void send(std::uint32_t index, Clock::time_point due);
+  void send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
+  void count_sent(Clock::time_point due, std::uint64_t requests);
   void release_held();
   void mark(std::uint32_t index);
   void flush_dirty();
@@ -104,19 +107,20 @@ class LoadThread {
   void flush_datagrams(std::uint32_t index);
   void watch(std::uint32_t index, bool writable);
 
-  void poll();
+  void poll(Clock::time_point until);
   void receive_stream(std::uint32_t index);
   void receive_datagrams(std::uint32_t index);
-  void take_reply(std::uint32_t index, const IncomingReply& reply);
+  void take_replies(std::uint32_t index, std::span<const IncomingReply> replies);
+  static std::uint64_t number_of(Connection& connection, const IncomingReply& reply);
+  void free_places(std::uint32_t index, std::size_t places);
   void take_stray(std::uint64_t number);
-  void count(const Request& request, const IncomingReply& reply);
-  void end(Request& request, Fate fate);
   void expire();
 
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
+  void listen_on();
   void settle();
 
   [[nodiscard]] bool is_measured(const Request& request) const {
@@ -127,14 +131,16 @@ class LoadThread {
   LoadRun& run_;
   const LoadOptions& options_;
   const std::size_t thread_;
+  const bool has_ids_;
+  const std::uint32_t timeout_ms_;  // told to the server
   int epoll_ = -1;
   bool offload_;
 
   std::vector<Connection> connections_;
   std::vector<std::uint32_t> dirty_;
-  std::deque<std::uint32_t> available_;  // connections with a place in flight, in turn
-  std::size_t usable_ = 0;               // connections that are not lost
-  std::uint32_t started_ = 0;            // connections that a closed loop's ramp has begun with
+  Ring<std::uint32_t> available_;  // connections with a place in flight, in turn
+  std::size_t usable_ = 0;         // connections that are not lost
+  std::uint32_t started_ = 0;      // connections that a closed loop's ramp has begun with
 
   RequestTable requests_;
 
@@ -153,9 +159,18 @@ class LoadThread {
   std::size_t interval_index_ = 0;
   std::unique_ptr<IntervalPart> part_ = std::make_unique<IntervalPart>();
 
-  std::string request_;             // UDP: the datagram being made
+  // Enough of both that calls are shared by many, few enough to stay in the first cache.
+  static constexpr std::size_t kBatch = 64;
+  std::array<OutgoingRequest, kBatch> outgoing_;
+  std::array<IncomingReply, kBatch> incoming_;
+
+  // TCP: the memory that the connections write their requests into, in turn, as long as the kernel
+  // takes them at once; so it stays in the cache, and idle connections keep none.
+  SendBuffer spare_;
+  SendBuffer datagram_;             // UDP: the one being made
   std::unique_ptr<char[]> buffer_;  // TCP: to receive into
   std::unique_ptr<DatagramReceiver> receiver_;
+  Clock::time_point last_reply_;  // of the measured
   ThreadResult result_;
 };
 

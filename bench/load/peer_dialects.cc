@@ -8,6 +8,7 @@
 #include <charconv>
 #include <limits>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -49,10 +50,10 @@ std::optional<std::string_view> first_line(std::string_view bytes) {
   return bytes.substr(0, end - 1);
 }
 
-void append_number(std::size_t number, std::string& out) {
+void append_number(std::size_t number, SendBuffer& out) {
   std::array<char, std::numeric_limits<std::size_t>::digits10 + 1> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
+  out.append({digits.data(), end});
 }
 
 // Keeps the beginning of an answer until its end comes. What has been pushed is looked at where it
@@ -69,15 +70,16 @@ class KeepingReader : public ReplyReader {
     }
   }
 
-  bool next(IncomingReply& reply) final {
+  // One at a time: what comes after it may be nonsense, or move what is kept.
+  std::size_t next(std::span<IncomingReply> replies) final {
     for (;;) {
-      const Answer answer = first_answer(unread_, reply);
+      const Answer answer = first_answer(unread_, replies.front());
       if (answer.bytes == 0) break;
       unread_.remove_prefix(answer.bytes);
-      if (answer.is_reply) return true;
+      if (answer.is_reply) return 1;
     }
     keep_unread();
-    return false;
+    return 0;
   }
 
  protected:
@@ -106,9 +108,15 @@ class KeepingReader : public ReplyReader {
 
 class TcpDialect : public Dialect {
  public:
+  void append_requests(std::span<const OutgoingRequest> requests, SendBuffer& out) const final {
+    for (const OutgoingRequest& request : requests) append_request(request, out);
+  }
   bool read_datagram(std::string_view /*datagram*/, IncomingReply& /*reply*/) const override {
     return false;
   }
+
+ private:
+  virtual void append_request(const OutgoingRequest& request, SendBuffer& out) const = 0;
 };
 
 // --- redis ---------------------------------------------------------------------------------------
@@ -153,7 +161,7 @@ class RedisReader : public KeepingReader {
 
 class RedisDialect : public TcpDialect {
  public:
-  void append_request(const OutgoingRequest& request, std::string& out) const override {
+  void append_request(const OutgoingRequest& request, SendBuffer& out) const override {
     out.append("*2\r\n$4\r\nECHO\r\n$");
     append_number(request.payload.size(), out);
     out.append(kLineEnd).append(request.payload).append(kLineEnd);
@@ -221,7 +229,7 @@ class MemcachedDialect : public TcpDialect {
   std::string greeting() const override {
     return fmt::format("set evpool 0 0 {}\r\n{}\r\n", value_.size(), value_);
   }
-  void append_request(const OutgoingRequest& /*request*/, std::string& out) const override {
+  void append_request(const OutgoingRequest& /*request*/, SendBuffer& out) const override {
     out.append("get evpool\r\n");
   }
   std::unique_ptr<ReplyReader> make_reader() const override {
@@ -271,7 +279,10 @@ class MemcachedUdpDialect : public Dialect {
 
 // --- gearmand ------------------------------------------------------------------------------------
 
-void append_hexadecimal(std::uint64_t number, std::string& out) {
+// The end of a function's name, and a unique name: none.
+constexpr std::string_view kNoUniqueName{"\0\0", 2};
+
+void append_hexadecimal(std::uint64_t number, SendBuffer& out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   for (std::size_t i = kGearmanIdDigits; i-- > 0;) out.push_back(kDigits[(number >> 4 * i) & 15U]);
 }
@@ -319,12 +330,12 @@ class GearmanReader : public KeepingReader {
 
 class GearmanDialect : public TcpDialect {
  public:
-  void append_request(const OutgoingRequest& request, std::string& out) const override {
+  void append_request(const OutgoingRequest& request, SendBuffer& out) const override {
     // The function and the unique name, each with its NUL; no unique name: gearmand would take jobs
     // of the same name for one.
     append_gearman_header(GearmanType::submit_job,
                           request.job.size() + 2 + kGearmanIdDigits + request.payload.size(), out);
-    out.append(request.job).append(2, '\0');
+    out.append(request.job).append(kNoUniqueName);
     append_hexadecimal(request.id, out);
     out.append(request.payload);
   }

@@ -14,6 +14,13 @@ void throw_errno(const char* what) {
       fmt::format("{}: {}", what, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
 }
 
+void throw_no_thread(const char* what, const std::system_error& error) {
+  throw std::runtime_error(
+      fmt::format("cannot start {}: {} (are there too many threads? see ulimit -u, or the "
+                  "container's limit of pids)",
+                  what, error.code().message()));
+}
+
 double thread_cpu_seconds() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

@@ -9,8 +9,6 @@
 namespace evpool::bench {
 namespace {
 
-constexpr std::size_t kLetters = 26;
-
 std::string to_upper(std::string text) {
   for (char& c : text) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -74,8 +72,7 @@ Workload::Workload(const LoadOptions& options) {
     added.asked = entry;
     added.weight_until = weight;
     added.upper_payload = to_upper(entry.payload.value_or(""));
-    if (options.verify && entry.job == "echo") added.check = Check::same;
-    if (options.verify && entry.job == "upper") added.check = Check::upper;
+    added.has_windows = !entry.payload;
     if (!entry.payload) largest = std::max<std::size_t>(largest, entry.size.most);
   }
   letters_.resize(largest + kLetters);
@@ -83,9 +80,24 @@ Workload::Workload(const LoadOptions& options) {
     letters_[i] = static_cast<char>('a' + i % kLetters);
   }
   upper_letters_ = to_upper(letters_);
+  for (Entry& entry : entries_) {
+    const auto& fixed = entry.asked.payload;
+    entry.payload = fixed ? fixed->data() : letters_.data();
+    if (!options.verify) continue;
+    if (entry.asked.job == "echo") entry.right_reply = entry.payload;
+    if (entry.asked.job == "upper") {
+      entry.right_reply = fixed ? entry.upper_payload.data() : upper_letters_.data();
+    }
+  }
+  const MixEntry& first = entries_.front().asked;
+  if (entries_.size() == 1 && (first.payload || first.size.kind == SizeDistribution::Kind::fixed)) {
+    only_kind_ = {.entry = 0,
+                  .bytes = first.payload ? static_cast<std::uint32_t>(first.payload->size())
+                                         : first.size.least};
+  }
 }
 
-Workload::Kind Workload::pick(Random& random) const {
+Workload::Kind Workload::pick_at_random(Random& random) const {
   std::uint32_t chosen = 0;
   if (entries_.size() > 1) {
     const double at =
@@ -96,26 +108,6 @@ Workload::Kind Workload::pick(Random& random) const {
   return {.entry = chosen,
           .bytes = asked.payload ? static_cast<std::uint32_t>(asked.payload->size())
                                  : pick_size(asked.size, random)};
-}
-
-std::string_view Workload::payload(Kind kind, std::uint64_t sequence) const {
-  const MixEntry& asked = entries_[kind.entry].asked;
-  if (asked.payload) return *asked.payload;
-  return std::string_view(letters_).substr(sequence % kLetters, kind.bytes);
-}
-
-bool Workload::is_right(Kind kind, std::uint64_t sequence, std::string_view reply) const {
-  const Entry& entry = entries_[kind.entry];
-  switch (entry.check) {
-    case Check::none:
-      return true;
-    case Check::same:
-      return reply == payload(kind, sequence);
-    case Check::upper:
-      break;
-  }
-  if (entry.asked.payload) return reply == entry.upper_payload;
-  return reply == std::string_view(upper_letters_).substr(sequence % kLetters, kind.bytes);
 }
 
 }  // namespace evpool::bench

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -36,9 +37,12 @@ struct Reply {
 using Replies = std::vector<Reply>;
 
 void take(ReplyReader& reader, Replies& replies) {
-  IncomingReply reply;
-  while (reader.next(reply)) {
-    replies.push_back({reply.id, reply.status, std::string(reply.payload)});
+  // A few at a time: more than one, and fewer than there often are.
+  std::array<IncomingReply, 3> taken;
+  while (const std::size_t count = reader.next(taken)) {
+    for (const IncomingReply& reply : std::span(taken).first(count)) {
+      replies.push_back({reply.id, reply.status, std::string(reply.payload)});
+    }
   }
 }
 
@@ -96,10 +100,11 @@ void expect_nonsense(const Dialect& dialect, std::string_view stream, std::size_
 }
 
 std::string request(const Dialect& dialect, const OutgoingRequest& outgoing) {
-  std::string out = "before";
-  dialect.append_request(outgoing, out);
-  EXPECT_TRUE(out.starts_with("before"));
-  return out.substr(6);
+  SendBuffer out;
+  out.append("before");
+  dialect.append_requests({&outgoing, 1}, out);
+  EXPECT_TRUE(out.unsent().starts_with("before"));
+  return std::string(out.unsent().substr(6));
 }
 
 std::string letters(std::size_t bytes) {

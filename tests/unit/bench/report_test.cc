@@ -258,6 +258,11 @@ TEST(ReportCsv, has_a_row_for_each_interval) {
   EXPECT_EQ(lines[2], "0.000000,1.000000,515,500,11,1,2,3,1.500,2250.000,3000.000,4.000");
 }
 
+TEST(ReportCsv, can_be_followed_by_what_it_was_measured_with) {
+  EXPECT_EQ(provenance_comments({{{"commit", "abc"}, {"argv", "a 'b\nc'"}}}),
+            "# commit: abc\n# argv: a 'b c'\n");
+}
+
 // --- Pages ---
 
 // Tags are closed in the order in which they were opened, ids are unique, and what they refer to is
