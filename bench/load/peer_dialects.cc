@@ -249,10 +249,12 @@ class MemcachedUdpDialect : public Dialect {
       : value_(std::move(value)),
         reply_(fmt::format("VALUE evpool 0 {}\r\n{}{}", value_.size(), value_, kValueEnd)) {}
 
-  void append_request(const OutgoingRequest& request, std::string& out) const override {
-    out.push_back(static_cast<char>(request.id >> 8U & 0xFFU));
-    out.push_back(static_cast<char>(request.id & 0xFFU));
-    out.append(kOnlyDatagram).append("get evpool\r\n");
+  void append_requests(std::span<const OutgoingRequest> requests, SendBuffer& out) const override {
+    for (const OutgoingRequest& request : requests) {
+      out.push_back(static_cast<char>(request.id >> 8U & 0xFFU));
+      out.push_back(static_cast<char>(request.id & 0xFFU));
+      out.append(kOnlyDatagram).append("get evpool\r\n");
+    }
   }
   std::unique_ptr<ReplyReader> make_reader() const override {
     throw std::logic_error("this dialect has no connections");

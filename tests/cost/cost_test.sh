@@ -13,11 +13,14 @@ short=1000
 long=3000
 jobs=$(((long - short) * 16))
 
+# shellcheck disable=SC2317  # called by their names, which stand in expected.txt
 allocations() { "$scenario" "$1" "$2" | sed -n 's/^allocations //p'; }
+# shellcheck disable=SC2317
 system_calls() {
   strace -f -c -o "$scratch/calls" "$scenario" "$1" "$2" >"$scratch/out"
   awk '$NF == "total" { print $4 }' "$scratch/calls"
 }
+# shellcheck disable=SC2317
 instructions() {
   valgrind --tool=callgrind --callgrind-out-file="$scratch/callgrind" "$scenario" "$1" "$2" \
     >"$scratch/out" 2>&1
