@@ -19,9 +19,14 @@ class ArrivalSchedule {
 
   // The next one's time since the beginning of the ramp. Never less than the one before.
   [[nodiscard]] std::chrono::nanoseconds next();
+  // Passes over all that are due before `until`, and returns how many they are, in a time that does
+  // not depend on their number. Of a Poisson process the number is drawn, as what is left of one
+  // always can be; so it depends on the seed, and on where the schedule had come to.
+  [[nodiscard]] std::uint64_t pass(std::chrono::nanoseconds until);
 
  private:
   [[nodiscard]] double next_expected();
+  [[nodiscard]] double expected_until(double at_ns) const;
 
   const Arrivals arrivals_;
   const double rate_per_ns_;  // of this thread, after the ramp

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <barrier>
-#include <cmath>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -31,8 +30,10 @@ void check(const LoadOptions& options) {
   refuse(options.in_flight > RequestTable::kMostPending / each,
          fmt::format("{} x {} requests in flight on a thread are more than {}", each,
                      options.in_flight, RequestTable::kMostPending));
-  refuse(options.rate && !(*options.rate > 0 && std::isfinite(*options.rate)),
-         "the rate must be above 0");
+  // Times are whole nanoseconds: more arrivals could not be told apart, nor counted exactly.
+  constexpr double kMostRate = 1e9;
+  refuse(options.rate && !(*options.rate > 0 && *options.rate <= kMostRate),
+         "the rate must be above 0 and at most 1e9, one request a nanosecond");
   refuse(options.burst_requests < 1, "a burst has at least one request");
   refuse(options.timeout.count() < 1, "a timeout lasts at least 1ms");
   refuse(options.interval.count() < 1, "an interval lasts at least 1ms");

@@ -170,15 +170,23 @@ void LoadThread::send_due() {
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
   }
-  if (now_ < send_until_) return;
-  // The time is over: what has found no place will not be sent.
-  for (; next_due_ < send_until_ && measured_left_ > 0;
-       next_due_ = run_.begin + arrivals_->next()) {
-    if (next_due_ < warm_until_) continue;
-    --measured_left_;
-    ++result_.account.scheduled;
-    ++result_.account.skipped;
+  if (now_ >= send_until_) skip_the_rest();
+}
+
+// Nothing more will be sent: counts what is left of the schedule.
+void LoadThread::skip_the_rest() {
+  if (!arrivals_ || next_due_ >= send_until_) return;
+  std::uint64_t skipped = 1;
+  if (next_due_ < warm_until_) {
+    static_cast<void>(arrivals_->pass(warm_until_ - run_.begin));
+    skipped = 0;
   }
+  skipped += arrivals_->pass(send_until_ - run_.begin);
+  next_due_ = send_until_;
+  skipped = std::min(skipped, measured_left_);
+  measured_left_ -= skipped;
+  result_.account.scheduled += skipped;
+  result_.account.skipped += skipped;
 }
 
 // Closed loop: as many requests as are to be in flight.
@@ -542,6 +550,10 @@ ThreadResult LoadThread::work() {
     if (usable_ == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
     poll();
   }
+  if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
+    send_until_ = std::min(send_until_, now_);
+  }
+  skip_the_rest();
   settle();
   result_.cpu_seconds = thread_cpu_seconds() - cpu_before;
   return result_;

@@ -95,6 +95,7 @@ class LoadThread {
   void offer(std::uint32_t index);
 
   void send_due();
+  void skip_the_rest();
   void fill(std::uint32_t index);
   void send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
   void count_sent(Clock::time_point due, std::uint64_t requests);

@@ -221,6 +221,65 @@ TEST(Ramp, of_poisson_arrivals_is_poisson_in_its_own_measure) {
   EXPECT_NEAR(dispersion(even_ns, 10s, 1'000), 1, 5 * std::sqrt(2.0 / 1'000));
 }
 
+// --- Passed over ---
+
+TEST(PassedArrivals, are_those_that_would_have_come_one_by_one) {
+  for (const Arrivals arrivals : {Arrivals::constant, Arrivals::burst}) {
+    for (const std::chrono::milliseconds ramp : {0ms, 400ms}) {
+      LoadOptions options = at_rate(730, arrivals, 3);
+      options.ramp = ramp;
+      // Begun with any number; some end exactly when one is due.
+      for (const std::size_t begun : {0U, 1U, 7U, 25U}) {
+        for (const std::chrono::nanoseconds until :
+             {0ns, 100'000'000ns, 333'333'333ns, 2'000'000'000ns}) {
+          ArrivalSchedule one_by_one(options, 1);
+          ArrivalSchedule at_once(options, 1);
+          std::uint64_t expected = 0;
+          std::chrono::nanoseconds next{};
+          for (std::size_t i = 0; i < begun; ++i) {
+            next = one_by_one.next();
+            static_cast<void>(at_once.next());
+          }
+          if (next >= until) continue;
+          while ((next = one_by_one.next()) < until) ++expected;
+          EXPECT_EQ(at_once.pass(until), expected) << begun << ' ' << until.count();
+          EXPECT_EQ(at_once.next(), next);
+        }
+      }
+    }
+  }
+}
+
+TEST(PassedArrivals, of_a_poisson_process_are_poisson_distributed) {
+  // Each second's, of which half is in the ramp, over many seeds: mean and variance are 75.
+  constexpr int kSeeds = 4'000;
+  double sum = 0;
+  double squares = 0;
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    LoadOptions options = at_rate(100, Arrivals::poisson);
+    options.ramp = 500ms;
+    options.seed = static_cast<std::uint64_t>(seed);
+    ArrivalSchedule schedule(options, 0);
+    const auto count = static_cast<double>(schedule.pass(1s));
+    EXPECT_EQ(schedule.pass(1s), 0U);
+    EXPECT_GE(schedule.next(), 1s);
+    sum += count;
+    squares += count * count;
+  }
+  const double mean = sum / kSeeds;
+  // Five standard errors: of the mean 0.137, of the variance 1.69.
+  EXPECT_NEAR(mean, 75, 0.7);
+  EXPECT_NEAR(squares / kSeeds - mean * mean, 75, 8.5);
+}
+
+TEST(PassedArrivals, take_no_longer_for_being_many) {
+  for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::constant, Arrivals::burst}) {
+    ArrivalSchedule schedule(at_rate(1e9, arrivals), 0);
+    // A day's: 8.64e13, one at a time a day's work.
+    EXPECT_NEAR(static_cast<double>(schedule.pass(24h)), 8.64e13, 1e8);
+  }
+}
+
 TEST(Arrivals, a_seed_is_a_schedule) {
   LoadOptions options = at_rate(1'000, Arrivals::poisson, 2);
   const auto schedule = first_of(options, 100);

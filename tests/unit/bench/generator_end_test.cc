@@ -180,6 +180,24 @@ TEST(LostConnection, the_last_one_ends_the_run) {
   }
 }
 
+TEST(LostConnection, after_the_last_one_the_rest_of_the_schedule_is_skipped) {
+  for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::constant, Arrivals::burst}) {
+    AnsweringServer server(false,
+                           [](const Frame&) { return Answer{.action = Answer::Action::close}; });
+    LoadOptions options = endless(server.address());
+    options.rate = 1e9;
+    options.arrivals = arrivals;
+    options.warm_up = 1h;
+    options.duration = 24h;
+    const LoadResult result = run_load(options);
+    expect_balance(result);
+    EXPECT_EQ(result.account.connections_lost, 1U);
+    // Nobody could count them one by one, nor without those of the warm-up.
+    EXPECT_NEAR(static_cast<double>(result.account.skipped), 8.64e13, 1e8);
+    EXPECT_TRUE(is_invalid_for(result, "were due and never sent"));
+  }
+}
+
 TEST(LostConnection, a_reset_while_much_is_unsent_is_one_too) {
   FakeServer server;
   auto served = std::async(std::launch::async, [&] {
@@ -233,8 +251,9 @@ TEST(Begin, options_that_contradict_each_other_are_refused) {
             "1 x 16777217 requests in flight on a thread are more than 16777216");
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
-  for (const double wrong : {0.0, -1.0, nan, infinity}) {
-    EXPECT_EQ(refusal([&](LoadOptions& o) { o.rate = wrong; }), "the rate must be above 0");
+  for (const double wrong : {0.0, -1.0, nan, infinity, 1.1e9}) {
+    EXPECT_EQ(refusal([&](LoadOptions& o) { o.rate = wrong; }),
+              "the rate must be above 0 and at most 1e9, one request a nanosecond");
   }
   EXPECT_EQ(refusal([](LoadOptions& o) { o.burst_requests = 0; }),
             "a burst has at least one request");
