@@ -107,7 +107,7 @@ class LoadThread {
   void flush_datagrams(std::uint32_t index);
   void watch(std::uint32_t index, bool writable);
 
-  void poll();
+  void poll(Clock::time_point until);
   void receive_stream(std::uint32_t index);
   void receive_datagrams(std::uint32_t index);
   void take_replies(std::uint32_t index, std::span<const IncomingReply> replies);
@@ -120,6 +120,7 @@ class LoadThread {
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
+  void listen_on();
   void settle();
 
   [[nodiscard]] bool is_measured(const Request& request) const {

@@ -266,5 +266,27 @@ TEST(Impairment, is_fixed_by_the_seed) {
   EXPECT_TRUE(differs);
 }
 
+TEST(UdpGenerator, hears_what_comes_after_the_last_reply_that_it_waits_for) {
+  FakeServer server(evpool::Transport::udp);
+  auto served = std::async(std::launch::async, [&] {
+    const Frame request = server.receive();
+    server.reply(request, upper(request.payload));
+    // Far longer than the generator takes to see that everything is answered.
+    EXPECT_TRUE(server.hears_nothing(std::chrono::milliseconds(20)));
+    server.reply(request, upper(request.payload));
+    server.reply(request.header.id + 1, Status::ok, "");
+  });
+  LoadOptions options = all_measured(server.address(), Transport::udp);
+  options.duration = kNeverLate;
+  options.count = 1;
+  const LoadResult result = run_load(options);
+  served.get();
+  expect_balance(result);
+  EXPECT_EQ(result.account.ok, 1U);
+  EXPECT_EQ(result.account.duplicates, 1U);
+  EXPECT_EQ(result.account.unknown, 1U);
+  EXPECT_LT(result.seconds, 0.02);
+}
+
 }  // namespace
 }  // namespace evpool::bench
