@@ -75,7 +75,12 @@ LoadSession::~LoadSession() {
 LoadResult LoadSession::run(const LoadOptions& options) {
   const Counters before = ask_for_statistics(options);
   LoadResult result = run(options, *make_frame_dialect());
-  result.server = difference(before, ask_for_statistics(options));
+  try {
+    result.server = difference(before, ask_for_statistics(options));
+  } catch (const ConnectError&) {
+    // It has gone away. That does not make what was measured unknown; if it went during the run,
+    // the result says so itself.
+  }
   return result;
 }
 

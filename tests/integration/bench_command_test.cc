@@ -32,6 +32,14 @@ class Bench : public testing::Test {
   Daemon daemon_;
 };
 
+// Whether the server has done a hundred jobs. Some of them are these questions themselves; at a
+// rate of 200 others are among them soon.
+bool is_measuring(const Daemon& daemon) {
+  const std::string counts = daemon.evpool({"call", "stats"}).output;
+  const std::size_t at = counts.find("completed ");
+  return at != std::string::npos && std::stoul(counts.substr(at + 10)) > 100;
+}
+
 json account_of(const json& result) { return result.at("account"); }
 
 void expect_balance(const json& result) {
@@ -94,13 +102,7 @@ TEST_F(Bench, writes_the_files_it_is_asked_for) {
 TEST_F(Bench, one_interrupt_drains_and_reports) {
   Program program({built_program("evpool-bench"), "run", "--server", daemon().address("tcp"),
                    "--rate", "200", "--duration", "60s", "--warmup", "0s", "--json"});
-  // Some of them are these questions themselves; at a rate of 200 others are among them soon.
-  const auto is_measuring = [&] {
-    const std::string counts = daemon().evpool({"call", "stats"}).output;
-    const std::size_t at = counts.find("completed ");
-    return at != std::string::npos && std::stoul(counts.substr(at + 10)) > 100;
-  };
-  ASSERT_TRUE(becomes_true(is_measuring));
+  ASSERT_TRUE(becomes_true([&] { return is_measuring(daemon()); }));
   program.signal(SIGINT);
   program.wait();
   const json result = json::parse(program.output());
@@ -108,6 +110,20 @@ TEST_F(Bench, one_interrupt_drains_and_reports) {
   expect_balance(result);
   EXPECT_GT(account_of(result).at("ok"), 0U);
   EXPECT_EQ(account_of(result).at("unresolved"), 0U);
+}
+
+TEST_F(Bench, a_server_that_dies_leaves_an_invalid_result) {
+  Program program({built_program("evpool-bench"), "run", "--server", daemon().address("tcp"),
+                   "--rate", "200", "--duration", "60s", "--warmup", "0s", "--json"});
+  ASSERT_TRUE(becomes_true([&] { return is_measuring(daemon()); }));
+  daemon().program().signal(SIGKILL);
+  EXPECT_EQ(program.wait(), 3);
+  const json result = json::parse(program.output());
+  expect_balance(result);
+  EXPECT_FALSE(result.at("valid").get<bool>());
+  EXPECT_NE(result.at("invalid").dump().find("all 1 connections broke"), std::string::npos);
+  EXPECT_GT(account_of(result).at("ok"), 0U);
+  EXPECT_GT(account_of(result).at("skipped"), 0U);
 }
 
 TEST_F(Bench, a_sweep_goes_up_and_down) {
