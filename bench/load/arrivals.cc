@@ -23,6 +23,54 @@ double first_expected(const LoadOptions& options, std::size_t thread) {
   return options.arrivals == Arrivals::poisson ? 0 : step * (share - 1);
 }
 
+// How long `arrivals` of a Poisson process take, in expected arrivals.
+double time_of(std::uint64_t arrivals, std::mt19937_64& random) {
+  return std::gamma_distribution<double>(static_cast<double>(arrivals))(random);
+}
+
+// Below this, one by one is as fast.
+constexpr std::uint64_t kFew = 16;
+
+// How many of `count` points, anywhere between 0 and 1, are below `bound`: looks where the middle
+// one is, and then only at those on the bound's side of it.
+std::uint64_t points_below(double bound, std::uint64_t count, std::mt19937_64& random) {
+  std::uint64_t below = 0;
+  while (count >= kFew) {
+    const std::uint64_t rank = (count + 1) / 2;
+    const double before = time_of(rank, random);
+    const double middle = before / (before + time_of(count + 1 - rank, random));
+    if (middle <= bound) {
+      below += rank;
+      count -= rank;
+      bound = (bound - middle) / (1 - middle);
+    } else {
+      count = rank - 1;
+      bound /= middle;
+    }
+  }
+  std::uniform_real_distribution<double> anywhere(0, 1);
+  for (; count > 0; --count) below += anywhere(random) < bound ? 1 : 0;
+  return below;
+}
+
+// How many arrivals of a Poisson process come where `expected` are to be expected. Exact, after
+// Ahrens and Dieter (1974). Not std::poisson_distribution: it calls lgamma(), which writes to a
+// variable that all threads share.
+std::uint64_t poisson(double expected, std::mt19937_64& random) {
+  std::uint64_t count = 0;
+  while (expected >= kFew) {
+    const auto jump = static_cast<std::uint64_t>(expected);
+    const double time = time_of(jump, random);
+    // Those before one that comes too late are anywhere before it.
+    if (time > expected) return count + points_below(expected / time, jump - 1, random);
+    count += jump;
+    expected -= time;
+  }
+  std::exponential_distribution<double> gap(1.0);
+  for (expected -= gap(random); expected > 0; expected -= gap(random)) ++count;
+  return count;
+}
+
 }  // namespace
 
 ArrivalSchedule::ArrivalSchedule(const LoadOptions& options, std::size_t thread)
@@ -61,7 +109,7 @@ std::uint64_t ArrivalSchedule::pass(std::chrono::nanoseconds until) {
   if (!(left > 0)) return 0;
   if (arrivals_ == Arrivals::poisson) {
     expected_ += left;
-    return std::poisson_distribution<std::uint64_t>(left)(random_);
+    return poisson(left, random_);
   }
   // What is due exactly at `until` is not due before it.
   const double step = arrivals_ == Arrivals::burst ? burst_requests_ : 1;
