@@ -58,9 +58,7 @@ Address free_address() { return {"127.0.0.1", free_port()}; }
 class EvpoolContestant : public Contestant {
  public:
   explicit EvpoolContestant(const SeriesOptions& options)
-      : Contestant("evpool", "", "upper", make_frame_dialect()),
-        options_(options),
-        without_offload_(without_udp_offload(options)) {}
+      : Contestant("evpool", "", "upper", make_frame_dialect()), options_(options) {}
 
   bool can_do(const Row& /*row*/) const override { return true; }
 
@@ -77,14 +75,12 @@ class EvpoolContestant : public Contestant {
  private:
   void start(bool offload) {
     std::vector<std::string> arguments = {"--log-level", "error"};
-    if (!offload)
-      arguments.insert(arguments.end(), without_offload_.begin(), without_offload_.end());
+    if (!offload) arguments.emplace_back(kWithoutUdpOffload);
     program_ = start_evpoold(options_, arguments);
     offload_ = offload;
   }
 
   const SeriesOptions& options_;
-  const std::vector<std::string> without_offload_;
   bool offload_ = true;
 };
 

@@ -39,12 +39,13 @@ struct FloorsOptions {
 // Starts each server anew for each run: no run inherits another one's memory, or its luck.
 class Servers {
  public:
-  explicit Servers(const SeriesOptions& options)
-      : options_(options), without_offload_(without_udp_offload(options)) {}
+  explicit Servers(const SeriesOptions& options) : options_(options) {}
 
   [[nodiscard]] std::unique_ptr<ChildProgram> start(FloorsTarget target, const Row& row) const {
     if (target != kEvpool) return start_program(floor_command(target, row));
-    return start_evpoold(options_, row.offload ? std::vector<std::string>{} : without_offload_);
+    std::vector<std::string> arguments;
+    if (!row.offload) arguments.emplace_back(kWithoutUdpOffload);
+    return start_evpoold(options_, arguments);
   }
 
  private:
@@ -60,7 +61,6 @@ class Servers {
   }
 
   const SeriesOptions& options_;
-  const std::vector<std::string> without_offload_;
 };
 
 void measure(const SeriesOptions& options, const Servers& servers, FloorsTarget target,

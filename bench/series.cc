@@ -62,18 +62,6 @@ std::unique_ptr<ChildProgram> start_evpoold(const SeriesOptions& options,
   return start_program(std::move(command));
 }
 
-std::vector<std::string> without_udp_offload(const SeriesOptions& options) {
-  constexpr const char* kFlag = "--no-udp-offload";
-  try {
-    // Its help is done when the flag has been read in it, or it ends without.
-    const ChildProgram help(
-        {.arguments = {server_program(options), "--help"}, .ready_line = kFlag});
-    return {kFlag};
-  } catch (const std::runtime_error&) {
-    return {};
-  }
-}
-
 void show_series_progress(const std::string& what, int round, const SeriesOptions& options) {
   fmt::print(stderr, "{}: round {} of {}\n", what, round + 1, options.rounds);
 }

@@ -34,9 +34,8 @@ void add_series_flags(CLI::App& command, SeriesOptions& options);
 [[nodiscard]] std::unique_ptr<ChildProgram> start_evpoold(const SeriesOptions& options,
                                                           const std::vector<std::string>& more);
 
-// What makes an evpoold one without segmentation offload, which it uses unless told; nothing for
-// one that has none.
-[[nodiscard]] std::vector<std::string> without_udp_offload(const SeriesOptions& options);
+// What makes an evpoold one without segmentation offload, which it uses unless told.
+inline constexpr const char* kWithoutUdpOffload = "--no-udp-offload";
 
 // One line on standard error.
 void show_series_progress(const std::string& what, int round, const SeriesOptions& options);

@@ -47,10 +47,7 @@ struct MeasuredRow {
 
 void measure(const WorkersOptions& options, MeasuredRow& measured, Cell& cell) {
   std::vector<std::string> arguments = {"--workers", std::to_string(cell.workers)};
-  if (!measured.row.offload) {
-    const std::vector<std::string> without = without_udp_offload(options.series);
-    arguments.insert(arguments.end(), without.begin(), without.end());
-  }
+  if (!measured.row.offload) arguments.emplace_back(kWithoutUdpOffload);
   const auto server = start_evpoold(options.series, arguments);
   const RowRun run = run_row(measured.row, *server, *make_frame_dialect(), options.series.duration);
   cell.jobs_per_second.push_back(run.figures.jobs_per_second);
