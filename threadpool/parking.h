@@ -23,43 +23,25 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
-#include "threadpool/futex.h"
+#include "threadpool/lifo_semaphore.h"
 #include "threadpool/yield_point.h"
 
 namespace evpool {
 
-// Counts tokens; a thread that asks for one sleeps until there is one.
-class Semaphore {
- public:
-  void release(std::uint32_t tokens) {
-    tokens_.fetch_add(tokens);
-    futex_wake(tokens_, tokens);
-  }
-  void acquire() {
-    std::uint32_t tokens = tokens_.load();
-    for (;;) {
-      while (tokens > 0) {
-        if (tokens_.compare_exchange_weak(tokens, tokens - 1)) return;
-      }
-      futex_wait(tokens_, 0);
-      tokens = tokens_.load();
-    }
-  }
-
- private:
-  FutexWord tokens_{0};
-};
-
 class Parking {
  public:
+  // For workers 0 to `workers` - 1. Throws std::bad_alloc.
+  explicit Parking(std::size_t workers) : tokens_(workers) {}
+
   // After a task was added. True: a sleeper was woken.
   bool wake_one() {
     std::uint64_t state = state_.load();
     while (sleepers_of(state) > 0 && searchers_of(state) == 0) {
       if (state_.compare_exchange_weak(state, state - kOneSleeper + kOneSearcher)) {
-        tokens_.release(1);
+        tokens_.release();
         return true;
       }
     }
@@ -72,7 +54,7 @@ class Parking {
         state, state + sleepers_of(state) * (kOneSearcher - kOneSleeper))) {
     }
     const auto woken = static_cast<std::uint32_t>(sleepers_of(state));
-    if (woken > 0) tokens_.release(woken);
+    for (std::uint32_t i = 0; i < woken; ++i) tokens_.release();
     return woken;
   }
 
@@ -104,7 +86,7 @@ class Parking {
     return false;
   }
   // Returns when woken, as a searcher.
-  void sleep() { tokens_.acquire(); }
+  void sleep(std::size_t worker) { tokens_.acquire(worker); }
 
  private:
   // One word: searchers in the low half, sleepers that nobody has woken yet in the high half.
@@ -114,7 +96,7 @@ class Parking {
   static std::uint64_t sleepers_of(std::uint64_t state) { return state >> 32U; }
 
   alignas(64) std::atomic<std::uint64_t> state_{0};
-  alignas(64) Semaphore tokens_;
+  LifoSemaphore tokens_;
 };
 
 }  // namespace evpool

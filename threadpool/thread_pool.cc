@@ -67,6 +67,7 @@ class ThreadPool::Implementation {
   explicit Implementation(const ThreadPoolOptions& options)
       : options_(options),
         queues_(options.workers, options.capacity_tasks),
+        parking_(options.workers),
         workers_(options.workers) {}
   Implementation(const Implementation&) = delete;
   Implementation& operator=(const Implementation&) = delete;
@@ -315,7 +316,7 @@ class ThreadPool::Implementation {
       }
       worker.counts.parks.add();
       worker.executed_at_sleep = worker.counts.executed.get();
-      parking_.sleep();
+      parking_.sleep(worker.number);
       woken = true;
     }
   }
