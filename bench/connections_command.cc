@@ -30,9 +30,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What the many are compared with.
-constexpr std::size_t kFew = 50;
-
 struct ConnectionsOptions {
   SeriesOptions series;
   std::size_t connections = 10'000;
@@ -59,15 +56,14 @@ std::size_t active_of(const ConnectionsOptions& options) {
   return std::clamp<std::size_t>(static_cast<std::size_t>(active), 1, options.connections - 1);
 }
 
-// As many requests in flight in all, as nearly as whole numbers can.
-Row few_row(const ConnectionsOptions& options) {
-  const std::size_t in_flight = active_of(options) * options.in_flight;
-  return row_of(kFew, std::max<std::size_t>(1, in_flight / kFew));
+// The active ones, whether others are there or not.
+Row active_row(const ConnectionsOptions& options) {
+  return row_of(active_of(options), options.in_flight);
 }
 
 std::unique_ptr<ChildProgram> start_server(const ConnectionsOptions& options) {
-  const std::size_t most = std::max(options.connections, kFew) + 1;
-  return start_evpoold(options.series, {"--max-connections", std::to_string(most)});
+  return start_evpoold(options.series,
+                       {"--max-connections", std::to_string(options.connections + 1)});
 }
 
 // Connections that have had one job done, and want no more.
@@ -98,16 +94,15 @@ void keep(const char* what, const RowRun& run, std::vector<double>& jobs_per_sec
 void measure_few(const ConnectionsOptions& options, Measured& measured) {
   const auto server = start_server(options);
   const RowRun run =
-      run_row(few_row(options), *server, *make_frame_dialect(), options.series.duration);
+      run_row(active_row(options), *server, *make_frame_dialect(), options.series.duration);
   keep("few", run, measured.few_jobs_per_second, measured.few_p50_us, measured);
 }
 
 void measure_many(const ConnectionsOptions& options, Measured& measured) {
   const auto server = start_server(options);
   const auto dialect = make_frame_dialect();
-  const std::size_t active = active_of(options);
-  const Row row = row_of(active, options.in_flight);
-  const std::size_t idle = options.connections - active;
+  const Row row = active_row(options);
+  const std::size_t idle = options.connections - active_of(options);
   // What the first jobs make resident is not the idle connections'.
   static_cast<void>(run_row(row, *server, *dialect, kRowWarmUp));
   const std::uint64_t before = server->resident_bytes();
@@ -122,12 +117,13 @@ void measure_many(const ConnectionsOptions& options, Measured& measured) {
 void print_text(const ConnectionsOptions& options, const Measured& measured) {
   const std::size_t active = active_of(options);
   fmt::print(
-      "## {} connections, {} of them active, beside {}: closed loop, medians of {} rounds of {}\n\n"
+      "## {} connections, {} of them active ({}), beside these alone: closed loop, medians of {} "
+      "rounds of {}\n\n"
       "A ratio is the median of the rounds' ratios, with their range.\n\n",
-      options.connections, active, kFew, options.series.rounds, to_string(options.series.duration));
+      options.connections, active, active_row(options).name, options.series.rounds,
+      to_string(options.series.duration));
   MarkdownTable table(
-      {"figure", fmt::format("{} ({})", kFew, few_row(options).name),
-       fmt::format("{} ({})", options.connections, row_of(active, options.in_flight).name),
+      {"figure", fmt::format("{} alone", active), fmt::format("of {}", options.connections),
        "many/few"});
   table.add({"jobs/s", fmt::format("{:.0f}", median(measured.few_jobs_per_second)),
              fmt::format("{:.0f}", median(measured.many_jobs_per_second)),
@@ -151,7 +147,7 @@ void print_json(const ConnectionsOptions& options, const Measured& measured) {
       {"in_flight", options.in_flight},
       {"rounds", options.series.rounds},
       {"duration_ms", options.series.duration.count()},
-      {"few", few_row(options).name},
+      {"few", active_row(options).name},
       {"few_jobs_per_second", spread_json(measured.few_jobs_per_second)},
       {"many_jobs_per_second", spread_json(measured.many_jobs_per_second)},
       {"many_to_few",

@@ -45,7 +45,7 @@ TEST(ConnectionsCommand, compares_many_idle_ones_with_few_busy_ones) {
   const Json object =
       measured({"connections", "--connections", "400", "--active", "25%", "--duration", "50ms"});
   EXPECT_EQ(object["active"], 100);
-  EXPECT_EQ(object["few"], "tcp-50x2");
+  EXPECT_EQ(object["few"], "tcp-100x1");
   EXPECT_EQ(object["many_to_few"]["rounds"].size(), 2U);
   EXPECT_GT(object["many_jobs_per_second"]["least"], 0);
   EXPECT_GT(object["bytes_per_idle_connection"]["median"], 0);
