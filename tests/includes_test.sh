@@ -23,7 +23,7 @@ programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|co
 # The last ones are the peers of the pool's benchmark.
 program_libraries='fmt/|CLI/|nlohmann/|zlib\.h|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
 # POSIX and Linux headers, which belong to the system like the standard library's.
-system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|netdb|poll|pthread|sched|signal|spawn|stddef|stdint|time|unistd)\.h$|^[a-z_]+$'
+system='^(arpa|linux|net|netinet|sys)/|^(dirent|fcntl|malloc|netdb|poll|pthread|sched|signal|spawn|stddef|stdint|time|unistd)\.h$|^[a-z_]+$'
 
 failures=0
 complain() { echo "$1"; failures=$((failures + 1)); }
