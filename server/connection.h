@@ -1,9 +1,9 @@
-// One TCP connection: receives on the loop's thread, hands requests to the dispatcher, and takes
+// One TCP connection: receives on the loop's thread, hands requests to the intake, and takes
 // replies from any thread.
 //
-// Lifetime: shared by the table of connections, while it is open, and by every job that owes it an
-// answer. close() frees the socket at once, whatever jobs still hold; their answers then go
-// nowhere. The bufferevent lives as long as the connection, so a worker that locks it locks
+// Lifetime: shared by the table of connections, while it is open, and by every batch of jobs that
+// owes it answers. close() frees the socket at once, whatever batches still hold; their answers
+// then go nowhere. The bufferevent lives as long as the connection, so a worker that locks it locks
 // something.
 //
 // Output: a worker that answers sends what the socket takes by itself, under the bufferevent's

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 namespace evpool {
 namespace {
 
-// And so many bytes of answers.
+// Of answers kept back.
 constexpr std::size_t kMostHeldBytes = std::size_t{64} << 10U;
 // The clock is read once for so many jobs of a batch, which are brief: it costs as much as one.
 constexpr std::size_t kJobsPerLook = 8;
@@ -72,13 +73,6 @@ std::string Dispatcher::explain_missing(std::string_view job) const {
   return handlers_.explain_missing(job);
 }
 
-std::unique_ptr<JobBatch> Dispatcher::new_batch() {
-  auto batch = store_.take();
-  // A handler may have moved it away.
-  if (!batch->request.stop.stop_possible()) batch->request.stop = stop_.get_token();
-  return batch;
-}
-
 std::size_t Dispatcher::admit(TaskPriority priority, std::size_t jobs) {
   const std::size_t before = waiting(priority).fetch_add(jobs);
   const std::size_t room = capacity_jobs_ > before ? capacity_jobs_ - before : 0;
@@ -138,8 +132,12 @@ void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
   for (;;) {
     const std::size_t looked_at = batch.next;
     const std::size_t next_look = std::min(looked_at + kJobsPerLook, batch.jobs.size());
+    bool all_ran = true;
     for (; batch.next < next_look; ++batch.next) {
-      Reply reply = run_job(batch, batch.jobs[batch.next], now);
+      const Job& job = batch.jobs[batch.next];
+      std::optional<Reply> refusal = refusal_of(batch, job, now);
+      all_ran = all_ran && !refusal;
+      Reply reply = refusal ? std::move(*refusal) : run_job(batch, job);
       answer(batch, reply, outcomes);
       // The memory of what is sent serves for the next payload.
       if (reply.payload.capacity() <= kMaxReusedBytes) {
@@ -147,7 +145,7 @@ void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
       }
     }
     const Clock::time_point before = std::exchange(now, Clock::now());
-    count_run_times(batch, looked_at, now - before);
+    if (all_ran) count_run_times(batch, looked_at, now - before);
     if (batch.jobs_left() == 0) break;
     const bool long_held = now - held_since >= longest_hold_;
     if (!long_held && batch.replies.bytes.size() < kMostHeldBytes) continue;
@@ -172,11 +170,20 @@ void Dispatcher::discard(std::unique_ptr<JobBatch> batch) noexcept {
   give_back(std::move(batch));
 }
 
-Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now) noexcept {
-  if (batch.path->gone()) return {.status = Status::cancelled, .payload = "the peer has gone"};
-  if (now >= job.deadline) {
-    return {.status = Status::expired, .payload = "the deadline passed before the job could start"};
+// The answer to a job that is not to be run any more.
+std::optional<Reply> Dispatcher::refusal_of(const JobBatch& batch, const Job& job,
+                                            Clock::time_point now) noexcept {
+  if (batch.path->gone()) {
+    return Reply{.status = Status::cancelled, .payload = "the peer has gone"};
   }
+  if (now >= job.deadline) {
+    return Reply{.status = Status::expired,
+                 .payload = "the deadline passed before the job could start"};
+  }
+  return std::nullopt;
+}
+
+Reply Dispatcher::run_job(JobBatch& batch, const Job& job) noexcept {
   Request& request = batch.request;
   request.job.assign(job.kind->name());
   if (job.in_body) {
@@ -186,6 +193,8 @@ Reply Dispatcher::run_job(JobBatch& batch, const Job& job, Clock::time_point now
   }
   request.priority = job.priority;
   request.deadline = job.deadline;
+  // New in a new batch, and a handler may have moved it away.
+  if (!request.stop.stop_possible()) request.stop = stop_.get_token();
   return call(job.kind->handler(), request);
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -26,9 +27,9 @@ namespace evpool {
 // All methods may be called from any thread.
 class Dispatcher {
  public:
-  // A worker keeps the answers of a batch back, so that they leave together, no longer than this
-  // and the job it is at; then it also lets other workers have the rest of the batch. About what
-  // answering a short batch one by one would cost its last.
+  // A worker keeps the answers of a batch back, so that they leave together, until it finds that
+  // this has passed, which it looks for every few jobs; then it also lets other workers have the
+  // rest of the batch. About what answering a short batch one by one would cost its last.
   static constexpr std::chrono::microseconds kLongestHold{50};
 
   // Throws as ThreadPool::create does. `on_quiet` is called, on any thread, when the last request
@@ -48,7 +49,7 @@ class Dispatcher {
   [[nodiscard]] std::string explain_missing(std::string_view job) const;
   [[nodiscard]] std::chrono::milliseconds default_timeout() const { return default_timeout_; }
   [[nodiscard]] bool draining() const { return draining_.load(); }
-  [[nodiscard]] std::unique_ptr<JobBatch> new_batch();
+  [[nodiscard]] std::unique_ptr<JobBatch> new_batch() { return store_.take(); }
   void give_back(std::unique_ptr<JobBatch> batch) { store_.give_back(std::move(batch)); }
   // Reserves places in the queue; returns for how many of the jobs there were any.
   [[nodiscard]] std::size_t admit(TaskPriority priority, std::size_t jobs);
@@ -79,7 +80,9 @@ class Dispatcher {
 
   void run(std::unique_ptr<JobBatch> batch) noexcept;
   void discard(std::unique_ptr<JobBatch> batch) noexcept;
-  static Reply run_job(JobBatch& batch, const Job& job, Clock::time_point now) noexcept;
+  static std::optional<Reply> refusal_of(const JobBatch& batch, const Job& job,
+                                         Clock::time_point now) noexcept;
+  Reply run_job(JobBatch& batch, const Job& job) noexcept;
   static void answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept;
   static void count_run_times(const JobBatch& batch, std::size_t first,
                               std::chrono::nanoseconds took) noexcept;

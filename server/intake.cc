@@ -143,8 +143,10 @@ void Intake::close_batch() {
     return;
   }
   std::vector<Task>& tasks = tasks_[static_cast<std::size_t>(batch->priority)];
+  const bool full = admitted == JobBatch::kMaxJobs;
   tasks.push_back(dispatcher_.accept(std::move(batch)));
-  if (++task_count_ == kMaxTasks) submit();
+  // A full batch is worth a hand-over of its own.
+  if (++task_count_ == kMaxTasks || full) submit();
 }
 
 }  // namespace evpool

@@ -1,7 +1,7 @@
 // One UDP socket: receives batches of datagrams on the loop's thread, hands them to the intake as
 // requests, and takes replies from any thread.
 //
-// Shared by the server and by every job that owes one of its peers an answer; the socket is closed
+// Shared by the server and by every batch that owes its peers answers; the socket is closed
 // when the last of them is gone.
 //
 // A peer's address is not proven, so off loopback no answer is longer than what it answers: the

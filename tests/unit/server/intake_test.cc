@@ -275,6 +275,19 @@ TEST_F(IntakeTest, a_job_that_was_seen_to_take_long_is_not_brief_any_more) {
   EXPECT_FALSE(dispatcher_->find("spin")->brief());
 }
 
+TEST_F(IntakeTest, what_did_not_run_says_nothing_of_how_long_its_job_takes) {
+  make_known("hold", std::chrono::milliseconds(1));
+  path_->is_gone = true;
+  for (std::uint64_t id = 0; id < 2'000; ++id) {
+    take(*path_, id, "hold", "");
+    if (id % 100 == 0) intake_->submit();
+    if (id % 100 == 0) path_->wait_for(id);
+  }
+  intake_->submit();
+  path_->wait_for(2'000);
+  EXPECT_FALSE(dispatcher_->find("hold")->brief());
+}
+
 TEST_F(IntakeTest, what_no_queue_has_room_for_is_answered_busy_and_nothing_is_lost) {
   make_brief("echo");
   take(*path_, 0, "hold", "");
