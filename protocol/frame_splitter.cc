@@ -105,6 +105,7 @@ FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
   }
   body_frame_.header = frame.header;
   body_frame_.name = frame.name;
+  if (bodies_ != nullptr) body_frame_.payload = bodies_->take(payload_bytes);
   body_frame_.payload.reserve(payload_bytes);
   body_bytes_ = 0;
   in_body_ = true;

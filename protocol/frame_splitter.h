@@ -19,6 +19,14 @@
 
 namespace evpool {
 
+// Where the memory of large payloads comes from.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  // An empty string with a capacity of at least `bytes`.
+  [[nodiscard]] virtual std::string take(std::size_t bytes) = 0;
+};
+
 class FrameSplitter {
  public:
   enum class Item : std::uint8_t {
@@ -28,7 +36,9 @@ class FrameSplitter {
     malformed,  // see error(); frame.header.id as in decode_header; the stream is over
   };
 
-  explicit FrameSplitter(std::uint32_t max_payload_bytes) : max_payload_bytes_(max_payload_bytes) {}
+  // `bodies`, if given, must outlive this.
+  explicit FrameSplitter(std::uint32_t max_payload_bytes, BodySource* bodies = nullptr)
+      : max_payload_bytes_(max_payload_bytes), bodies_(bodies) {}
 
   // Where to receive next while a large payload is under way; otherwise empty.
   [[nodiscard]] std::span<char> body_space();
@@ -61,6 +71,7 @@ class FrameSplitter {
   [[nodiscard]] Item fail(FrameError error);
 
   const std::uint32_t max_payload_bytes_;
+  BodySource* const bodies_;
   std::string_view input_;      // pushed and not yet consumed
   std::string kept_;            // the beginning of a frame that comes before input_
   Frame body_frame_;            // while in_body_: the frame whose payload is being received

@@ -36,8 +36,15 @@ bufferevent* new_stream(const EventLoop& loop, int descriptor) {
   return stream;
 }
 
-void delete_string(const void*, std::size_t, void* string) {
-  delete static_cast<std::string*>(string);
+// A payload that the loop is to send from where it is.
+struct HeldPayload {
+  std::string bytes;
+  SpareBodies& spare;
+};
+
+void release_held(const void*, std::size_t, void* held) {
+  const std::unique_ptr<HeldPayload> released(static_cast<HeldPayload*>(held));
+  released->spare.give_back(std::move(released->bytes));
 }
 
 }  // namespace
@@ -360,13 +367,16 @@ std::size_t Connection::send(Replies& replies) noexcept {
         std::size_t written = 0;
         for (Replies::Large& large : replies.large) {
           write_locked(std::string_view(replies.bytes).substr(written, large.at - written));
-          write_large_locked(std::move(large.payload));
+          write_large_locked(large.payload);
           written = large.at;
         }
         write_locked(std::string_view(replies.bytes).substr(written));
       }
       advance_now = wants_advance_locked();
     }
+  }
+  for (Replies::Large& large : replies.large) {
+    context_.intake.spare_bodies().give_back(std::move(large.payload));
   }
   replies.clear();
   if (advance_now) context_.loop.post([self = shared_from_this(), this] { advance(); });
@@ -396,15 +406,16 @@ void Connection::write_locked(std::string_view bytes) {
   leave_to_loop_locked(bufferevent_write(stream_.get(), bytes.data(), bytes.size()) == 0);
 }
 
-// As above, and what is left is not copied.
-void Connection::write_large_locked(std::string&& payload) {
+// As above, but what is left is not copied: the payload is then taken.
+void Connection::write_large_locked(std::string& payload) {
   appended_bytes_ += payload.size();
   const std::size_t sent = send_now_locked(payload);
   if (sent == payload.size() || write_failed_) return;
-  auto held = std::make_unique<std::string>(std::move(payload));
+  std::unique_ptr<HeldPayload> held(
+      new HeldPayload{std::move(payload), context_.intake.spare_bodies()});
   const bool appended =
-      evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->data() + sent,
-                             held->size() - sent, delete_string, held.get()) == 0;
+      evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->bytes.data() + sent,
+                             held->bytes.size() - sent, release_held, held.get()) == 0;
   if (appended) static_cast<void>(held.release());
   leave_to_loop_locked(appended);
 }

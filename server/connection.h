@@ -100,7 +100,7 @@ class Connection final : public ReplyPath {
   // REQUIRES: the bufferevent is locked.
   void write_in_order_locked(const Replies& replies);
   void write_locked(std::string_view bytes);
-  void write_large_locked(std::string&& payload);
+  void write_large_locked(std::string& payload);
   [[nodiscard]] std::size_t send_now_locked(std::string_view bytes);
   void leave_to_loop_locked(bool appended);
   [[nodiscard]] std::size_t output_bytes_locked() const;

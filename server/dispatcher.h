@@ -19,6 +19,7 @@
 #include "server/job_batch.h"
 #include "server/job_kind.h"
 #include "server/reply_path.h"
+#include "server/spare_bodies.h"
 #include "server/statistics.h"
 #include "threadpool/thread_pool.h"
 
@@ -50,6 +51,7 @@ class Dispatcher {
   [[nodiscard]] std::chrono::milliseconds default_timeout() const { return default_timeout_; }
   [[nodiscard]] bool draining() const { return draining_.load(); }
   [[nodiscard]] std::unique_ptr<JobBatch> new_batch() { return store_.take(); }
+  [[nodiscard]] SpareBodies& spare_bodies() { return spare_bodies_; }
   void give_back(std::unique_ptr<JobBatch> batch) { store_.give_back(std::move(batch)); }
   // Reserves places in the queue; returns for how many of the jobs there were any.
   [[nodiscard]] std::size_t admit(TaskPriority priority, std::size_t jobs);
@@ -101,6 +103,7 @@ class Dispatcher {
   const std::chrono::microseconds longest_hold_;
   std::stop_source stop_;
   JobBatchStore store_;
+  SpareBodies spare_bodies_;
 
   std::atomic<bool> draining_{false};
 

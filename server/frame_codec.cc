@@ -14,7 +14,8 @@ namespace {
 class FrameCodec final : public StreamCodec {
  public:
   explicit FrameCodec(const CodecOptions& options)
-      : max_payload_bytes_(options.max_payload_bytes), splitter_(options.max_payload_bytes) {}
+      : max_payload_bytes_(options.max_payload_bytes),
+        splitter_(options.max_payload_bytes, options.bodies) {}
 
   std::span<char> body_space() override { return splitter_.body_space(); }
   void body_received(std::size_t bytes) override { splitter_.body_received(bytes); }

@@ -35,6 +35,9 @@ class Intake {
   // Counts and answers a request that never becomes a job.
   void refuse(ReplyPath& path, const ReplyTo& to, Reply reply);
 
+  // Memory for payloads; any thread.
+  [[nodiscard]] SpareBodies& spare_bodies() { return dispatcher_.spare_bodies(); }
+
   // Hands over what was taken and sends what was refused. Happens by itself at the end of a round.
   void submit();
 

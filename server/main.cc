@@ -1,6 +1,5 @@
 // evpoold, the job server as a daemon. docs/operations.md is its manual.
 #include <fmt/format.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -46,15 +45,6 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// Large payloads come again: their memory is kept, up to this much of it that is free, instead of
-// being given back and faulted in anew, page by page, for each: that took three quarters of the CPU
-// time of a job of 64 MiB. malloc's own limit for this is 32 MiB (mallopt(3)).
-void keep_freed_memory() {
-  constexpr int kKeptBytes = 256 << 20;
-  mallopt(M_MMAP_THRESHOLD, kKeptBytes);
-  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
 }
 
 void announce(const evpool::Server& server) {
@@ -104,7 +94,6 @@ int main(int argc, char** argv) {
   evpool::DaemonOptions options;
   if (const auto status = evpool::parse_command_line(argc, argv, options)) return *status;
   raise_descriptor_limit();
-  keep_freed_memory();
   try {
     evpool::block_shutdown_signals();
     return serve(options);

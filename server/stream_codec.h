@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "protocol/frame.h"
+#include "protocol/frame_splitter.h"
 #include "server/request.h"
 
 namespace evpool {
@@ -59,6 +60,7 @@ class StreamCodec {
 struct CodecOptions {
   std::uint32_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::string default_job;
+  BodySource* bodies = nullptr;  // outlives the codecs
 };
 
 [[nodiscard]] std::unique_ptr<StreamCodec> make_frame_codec(const CodecOptions& options);
