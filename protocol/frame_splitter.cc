@@ -103,13 +103,18 @@ FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
     skip_bytes_ = frame.header.payload_bytes;
     return Item::oversize;
   }
+  begin_body(frame);
+  return next(frame);
+}
+
+void FrameSplitter::begin_body(const FrameView& frame) {
+  const std::size_t payload_bytes = frame.header.payload_bytes;
   body_frame_.header = frame.header;
   body_frame_.name = frame.name;
   if (bodies_ != nullptr) body_frame_.payload = bodies_->take(payload_bytes);
   body_frame_.payload.reserve(payload_bytes);
   body_bytes_ = 0;
   in_body_ = true;
-  return next(frame);
 }
 
 // Takes what has been pushed; true when the payload is whole.

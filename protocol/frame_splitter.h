@@ -64,6 +64,7 @@ class FrameSplitter {
  private:
   Item next_header(FrameView& frame);
   void release_given();
+  void begin_body(const FrameView& frame);
   [[nodiscard]] bool fill_body();
   void grow_body();
   [[nodiscard]] std::string_view gather(std::size_t bytes);
