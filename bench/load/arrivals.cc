@@ -67,7 +67,11 @@ std::uint64_t poisson(double expected, std::mt19937_64& random) {
     expected -= time;
   }
   std::exponential_distribution<double> gap(1.0);
-  for (expected -= gap(random); expected > 0; expected -= gap(random)) ++count;
+  expected -= gap(random);
+  while (expected > 0) {
+    ++count;
+    expected -= gap(random);
+  }
   return count;
 }
 
