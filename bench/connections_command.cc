@@ -122,9 +122,8 @@ void print_text(const ConnectionsOptions& options, const Measured& measured) {
       "A ratio is the median of the rounds' ratios, with their range.\n\n",
       options.connections, active, active_row(options).name, options.series.rounds,
       to_string(options.series.duration));
-  MarkdownTable table(
-      {"figure", fmt::format("{} alone", active), fmt::format("of {}", options.connections),
-       "many/few"});
+  MarkdownTable table({"figure", fmt::format("{} alone", active),
+                       fmt::format("of {}", options.connections), "many/few"});
   table.add({"jobs/s", fmt::format("{:.0f}", median(measured.few_jobs_per_second)),
              fmt::format("{:.0f}", median(measured.many_jobs_per_second)),
              spread_text(ratios_of(measured.many_jobs_per_second, measured.few_jobs_per_second))});
