@@ -82,7 +82,8 @@ class Datagrams : public testing::Test {
 
 std::vector<std::string> some_of_each_size() {
   std::vector<std::string> datagrams;
-  for (const std::size_t bytes : {10, 10, 10, 5, 10, 0, 0, 10, 20, 20, 7, 7, 3, 1'400, 1'400, 1}) {
+  for (const std::size_t bytes :
+       {10U, 10U, 10U, 5U, 10U, 0U, 0U, 10U, 20U, 20U, 7U, 7U, 3U, 1'400U, 1'400U, 1U}) {
     datagrams.emplace_back(bytes, static_cast<char>('a' + datagrams.size()));
   }
   return datagrams;
