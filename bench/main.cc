@@ -37,9 +37,11 @@ const CLI::App& given(const CLI::App& app) {
 // server. In one arena, because only the first has no bound of 64 MiB (mallopt(3)).
 void keep_freed_memory() {
   constexpr int kKeptBytes = 1 << 30;
+  // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread yet
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_THRESHOLD, kKeptBytes);
   mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 }  // namespace
