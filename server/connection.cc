@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <stdexcept>
 #include <utility>
@@ -21,6 +22,9 @@ constexpr std::size_t kMaxSingleWriteBytes = std::size_t{1} << 20U;
 // From here on a payload is handed to libevent by reference: below, the copy is cheaper than the
 // bookkeeping: libevent allocates a chain for each reference.
 constexpr std::size_t kReferenceBytes = std::size_t{16} << 10U;
+// The end of a payload this large is sent from a copy, by a system call of its own.
+constexpr std::size_t kTailedBytes = std::size_t{256} << 10U;
+constexpr std::size_t kTailBytes = std::size_t{4} << 10U;
 // A peer that sends more slowly than this much in each stall_timeout makes no progress; any smaller
 // request has to arrive whole.
 constexpr std::size_t kProgressBytes = std::size_t{64} << 10U;
@@ -375,6 +379,7 @@ std::size_t Connection::send(Replies& replies) noexcept {
       advance_now = wants_advance_locked();
     }
   }
+  // What was not written, because the connection is closed or broken.
   for (Replies::Large& large : replies.large) {
     context_.intake.spare_bodies().give_back(std::move(large.payload));
   }
@@ -406,13 +411,24 @@ void Connection::write_locked(std::string_view bytes) {
   leave_to_loop_locked(bufferevent_write(stream_.get(), bytes.data(), bytes.size()) == 0);
 }
 
-// As above, but what is left is not copied: the payload is then taken.
+// As above, but what is left is not copied. Unless sending fails, the payload is taken, and its
+// memory given back before the peer can have the whole of it: then a peer that sends large payloads
+// one after the other has the memory of one and not of two.
 void Connection::write_large_locked(std::string& payload) {
+  SpareBodies& spare = context_.intake.spare_bodies();
+  const std::size_t tail_at = payload.size() - (payload.size() < kTailedBytes ? 0 : kTailBytes);
+  const std::size_t sent = send_now_locked(std::string_view(payload).substr(0, tail_at));
+  if (write_failed_) return;
+  if (sent == tail_at) {
+    appended_bytes_ += sent;
+    std::array<char, kTailBytes> tail;
+    const std::size_t tail_bytes = payload.copy(tail.data(), tail.size(), tail_at);
+    spare.give_back(std::move(payload));
+    write_locked({tail.data(), tail_bytes});
+    return;
+  }
   appended_bytes_ += payload.size();
-  const std::size_t sent = send_now_locked(payload);
-  if (sent == payload.size() || write_failed_) return;
-  std::unique_ptr<HeldPayload> held(
-      new HeldPayload{std::move(payload), context_.intake.spare_bodies()});
+  std::unique_ptr<HeldPayload> held(new HeldPayload{std::move(payload), spare});
   const bool appended =
       evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->bytes.data() + sent,
                              held->bytes.size() - sent, release_held, held.get()) == 0;

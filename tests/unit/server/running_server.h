@@ -5,8 +5,10 @@
 
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <semaphore>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -52,6 +54,14 @@ class RunningServer {
     handlers.add("large", "as many bytes as the payload says", [](Request& request) {
       return Reply::ok(std::string(std::stoul(request.payload), 'x'));
     });
+    handlers.add("remember", "echoes, and remembers where its payload was",
+                 [this](Request& request) {
+                   {
+                     const std::lock_guard lock(payloads_mutex_);
+                     payloads_at_.insert(request.payload.data());
+                   }
+                   return Reply::ok(std::move(request.payload));
+                 });
     add_statistics_job(handlers, [this] { return server_->statistics(); });
     server_ = std::make_unique<Server>(std::move(options), std::move(handlers));
     thread_ = std::thread([this] { report_ = server_->run(); });
@@ -92,9 +102,17 @@ class RunningServer {
     }
   }
 
+  // Where in memory the payloads of `remember` have been.
+  [[nodiscard]] std::set<const char*> payloads_at() {
+    const std::lock_guard lock(payloads_mutex_);
+    return payloads_at_;
+  }
+
   Gate gate;
 
  private:
+  std::mutex payloads_mutex_;
+  std::set<const char*> payloads_at_;
   std::unique_ptr<Server> server_;
   std::optional<DrainReport> report_;
   std::thread thread_;

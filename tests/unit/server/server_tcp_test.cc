@@ -81,6 +81,17 @@ TEST(ServerTcp, answers_a_payload_at_the_limit_and_refuses_one_byte_more) {
   EXPECT_EQ(replies[3].payload, "NEXT");
 }
 
+TEST(ServerTcp, large_payloads_one_after_the_other_share_the_memory_of_one) {
+  RunningServer server;
+  Peer peer = Peer::tcp(server.tcp());
+  for (std::uint64_t id = 0; id < 200; ++id) {
+    const std::string payload(std::size_t{1} << 20U, static_cast<char>('a' + id % 26));
+    peer.send(request_frame(id, "remember", payload));
+    ASSERT_EQ(peer.receive_frame().payload, payload);
+  }
+  EXPECT_EQ(server.payloads_at().size(), 1U);
+}
+
 TEST(ServerTcp, answers_nonsense_and_closes) {
   RunningServer server;
   Peer peer = Peer::tcp(server.tcp());
