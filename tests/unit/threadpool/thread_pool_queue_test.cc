@@ -8,7 +8,9 @@
 #include <deque>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <numeric>
+#include <random>
 #include <span>
 #include <string>
 #include <thread>
@@ -279,6 +281,59 @@ TEST(ThreadPoolLanes, a_task_that_adds_itself_for_ever_starves_nobody) {
   low.wait();
   end.store(true);
   pool->drain();
+}
+
+// Adds tasks 0, 1, 2 ... to a pool of one worker from several threads, and from the tasks.
+class NumberedTasks {
+ public:
+  static constexpr std::size_t kTasks = 20'000;
+  explicit NumberedTasks(ThreadPool& pool) : pool_(pool) {}
+
+  // Several at once, some of them in bulk. False: all have been added.
+  bool add_some() {
+    const std::lock_guard lock(mutex_);  // so that the adding has an order
+    const std::size_t left = kTasks - added_;
+    const std::size_t count = std::min<std::size_t>(random_() % 100, left);
+    if (random_() % 2 == 0) {
+      std::vector<Task> tasks(count);
+      for (std::size_t i = 0; i < count; ++i) tasks[i] = numbered(added_ + i);
+      added_ += pool_.try_add_bulk(tasks).tasks;
+    } else {
+      for (std::size_t i = 0; i < count; ++i) {
+        if (pool_.try_add(numbered(added_)) == AddResult::added) ++added_;
+      }
+    }
+    return left > 0;
+  }
+  [[nodiscard]] const std::vector<std::size_t>& ran() const { return ran_; }
+
+ private:
+  Task numbered(std::size_t number) {
+    return [this, number] {
+      ran_.push_back(number);
+      if (number % 8 == 0) add_some();
+    };
+  }
+
+  ThreadPool& pool_;
+  std::mutex mutex_;
+  std::size_t added_ = 0;
+  std::mt19937 random_{7};        // NOLINT(cert-msc32-c,cert-msc51-cpp): the same cases each time
+  std::vector<std::size_t> ran_;  // the worker's
+};
+
+TEST(ThreadPoolOrder, of_one_worker_is_that_of_the_adding_whoever_adds) {
+  const auto pool = ThreadPool::create({.capacity_tasks = 256});
+  NumberedTasks tasks(*pool);
+  const auto add_all = [&tasks] {
+    while (tasks.add_some()) std::this_thread::yield();
+  };
+  std::thread other(add_all);
+  add_all();
+  other.join();
+  pool->drain();
+  ASSERT_EQ(tasks.ran().size(), NumberedTasks::kTasks);
+  EXPECT_TRUE(std::is_sorted(tasks.ran().begin(), tasks.ran().end()));
 }
 
 TEST(ThreadPoolAddUntil, waits_for_room) {
