@@ -1,7 +1,6 @@
-#include "bench/connections_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/provenance.h"

@@ -1,7 +1,6 @@
-#include "bench/floors_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "bench/child_program.h"
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/floors_report.h"
 #include "bench/load/dialect.h"

@@ -1,11 +1,16 @@
 // The flags that say what load to make, shared by evpool-bench's commands.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 
 #include "bench/load/load_options.h"
+
+namespace CLI {
+class App;
+class Option;
+class Validator;
+}  // namespace CLI
 
 namespace evpool::bench {
 

@@ -8,19 +8,8 @@
 #include <functional>
 #include <stdexcept>
 
-#include "bench/compare_command.h"
-#include "bench/connections_command.h"
-#include "bench/doctor_command.h"
+#include "bench/commands.h"
 #include "bench/exit_status.h"
-#include "bench/floors_command.h"
-#include "bench/knee_command.h"
-#include "bench/mgk_command.h"
-#include "bench/mixed_command.h"
-#include "bench/peers_command.h"
-#include "bench/run_command.h"
-#include "bench/self_command.h"
-#include "bench/sweep_command.h"
-#include "bench/workers_command.h"
 #include "client/command_line.h"
 
 namespace {

@@ -1,7 +1,6 @@
-#include "bench/mixed_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/load/arrivals.h"
 #include "bench/load/generator.h"

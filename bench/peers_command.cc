@@ -1,8 +1,7 @@
-#include "bench/peers_command.h"
-
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/contestants.h"
 #include "bench/exit_status.h"
 #include "bench/load/generator.h"

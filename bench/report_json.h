@@ -1,7 +1,7 @@
 // A result for programs. Thread-safe.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "bench/load/load_result.h"
 #include "bench/load/provenance.h"

@@ -2,7 +2,6 @@
 // and bytes. Its name says all of it.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -10,6 +9,11 @@
 #include <vector>
 
 #include "bench/load/load_options.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace evpool::bench {
 

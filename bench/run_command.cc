@@ -1,10 +1,11 @@
-#include "bench/run_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/hdr_log.h"
 #include "bench/load_flags.h"

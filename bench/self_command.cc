@@ -1,7 +1,6 @@
-#include "bench/self_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -16,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"

@@ -2,16 +2,19 @@
 // which evpoold, and in what form to say it.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "bench/child_program.h"
 #include "bench/load/significance.h"
+
+namespace CLI {
+class App;
+}
 
 namespace evpool::bench {
 

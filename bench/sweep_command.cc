@@ -1,15 +1,16 @@
-#include "bench/sweep_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"

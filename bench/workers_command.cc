@@ -1,13 +1,13 @@
-#include "bench/workers_command.h"
-
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/provenance.h"

@@ -1,5 +1,4 @@
-#include "bench/compare_command.h"
-
+// compare and gate, from the command line to the exit status.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "bench/commands.h"
 
 namespace evpool::bench {
 namespace {
