@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,14 +65,20 @@ class Peer {
   }
 
   std::string receive_exactly(std::size_t bytes) {
-    std::string received;
-    while (received.size() < bytes) {
-      const auto piece = receive_some(bytes - received.size());
-      if (!piece || piece->empty()) break;
-      received += *piece;
-    }
-    EXPECT_EQ(received.size(), bytes) << "the stream ended or nothing came";
+    std::string received(bytes, '\0');
+    received.resize(receive_exactly(std::span<char>(received)));
     return received;
+  }
+  // Returns how much it was.
+  std::size_t receive_exactly(std::span<char> space) {
+    std::size_t have = 0;
+    while (have < space.size()) {
+      const auto more = receive_into(space.subspan(have));
+      if (!more || *more == 0) break;
+      have += *more;
+    }
+    EXPECT_EQ(have, space.size()) << "the stream ended or nothing came";
+    return have;
   }
   // Up to where the server closes; a reset counts as an end only when `may_reset`.
   std::string receive_to_end(bool may_reset = false) {
@@ -134,13 +141,19 @@ class Peer {
 
   // Empty at the end of the stream; none at an error or the deadline.
   std::optional<std::string> receive_some(std::size_t at_most) {
+    std::string bytes(at_most, '\0');
+    const auto received = receive_into(bytes);
+    if (!received) return std::nullopt;
+    bytes.resize(*received);
+    return bytes;
+  }
+  // 0 at the end of the stream; none at an error or the deadline.
+  std::optional<std::size_t> receive_into(std::span<char> space) {
     pollfd waiting = {.fd = socket_, .events = POLLIN, .revents = 0};
     if (poll(&waiting, 1, kDeadline_ms) <= 0) return std::nullopt;
-    std::string bytes(at_most, '\0');
-    const ssize_t received = recv(socket_, bytes.data(), bytes.size(), 0);
+    const ssize_t received = recv(socket_, space.data(), space.size(), 0);
     if (received < 0) return std::nullopt;
-    bytes.resize(static_cast<std::size_t>(received));
-    return bytes;
+    return static_cast<std::size_t>(received);
   }
 
   int socket_;
