@@ -48,7 +48,8 @@ struct LoadResult {
 
   std::vector<IntervalRow> series;
 
-  double cpu_seconds = 0;  // of the generator's threads
+  // Of the generator's threads, since the end of the warm-up.
+  double cpu_seconds = 0;
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;  // UDP_SEGMENT or UDP_GRO

@@ -508,6 +508,12 @@ LoadThread::Clock::time_point LoadThread::next_event() {
   return next;
 }
 
+void LoadThread::count_own_cost_from_now() {
+  cpu_before_s_ = thread_cpu_seconds();
+  result_.send_calls = 0;
+  result_.receive_calls = 0;
+}
+
 void LoadThread::obey_stop_requests() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
@@ -542,7 +548,6 @@ void LoadThread::settle() {
 }
 
 ThreadResult LoadThread::work() {
-  const double cpu_before = thread_cpu_seconds();
   ramp_until_ = run_.begin + options_.ramp;
   warm_until_ = ramp_until_ + options_.warm_up;
   send_until_ = warm_until_ + options_.duration;
@@ -554,6 +559,10 @@ ThreadResult LoadThread::work() {
   if (measured_left_ == 0) send_until_ = warm_until_;
   while (!run_.failed.load(std::memory_order_relaxed)) {
     obey_stop_requests();
+    if (!warm_ && now_ >= warm_until_) {
+      warm_ = true;
+      count_own_cost_from_now();
+    }
     send_due();
     flush_dirty();
     expire();
@@ -566,10 +575,11 @@ ThreadResult LoadThread::work() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
   }
+  if (!warm_) count_own_cost_from_now();
   skip_the_rest();
   if (is_udp()) listen_on();
   settle();
-  result_.cpu_seconds = thread_cpu_seconds() - cpu_before;
+  result_.cpu_seconds = thread_cpu_seconds() - cpu_before_s_;
   return result_;
 }
 

@@ -47,7 +47,7 @@ struct ThreadResult {
   std::uint64_t held_back = 0;
   std::uint64_t answered = 0;  // of the warm-up, too
   double last_reply_s = 0;     // of the measured, since the end of the warm-up
-  double cpu_seconds = 0;
+  double cpu_seconds = 0;      // since the end of the warm-up, as the next two
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;
@@ -119,6 +119,7 @@ class LoadThread {
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
+  void count_own_cost_from_now();
   void obey_stop_requests();
   void listen_on();
   void settle();
@@ -171,6 +172,8 @@ class LoadThread {
   std::unique_ptr<char[]> buffer_;  // TCP: to receive into
   std::unique_ptr<DatagramReceiver> receiver_;
   Clock::time_point last_reply_;  // of the measured
+  bool warm_ = false;             // the warm-up is over
+  double cpu_before_s_ = 0;       // used by its end
   ThreadResult result_;
 };
 

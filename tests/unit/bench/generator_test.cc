@@ -371,6 +371,20 @@ TEST_P(Generator, what_was_due_in_the_warm_up_is_not_measured) {
   }
 }
 
+TEST_P(Generator, its_own_cost_in_the_warm_up_is_not_counted) {
+  AnsweringServer server(udp, honest);
+  LoadOptions options = options_for(server.address());
+  options.in_flight = 1;
+  options.warm_up = 500ms;
+  options.duration = 50ms;
+  const LoadResult result = run_load(options);
+  ASSERT_GT(result.account.sent, 0U);
+  // One of each for a request is what it takes at most, but for those at both ends.
+  EXPECT_LE(result.send_calls, result.account.sent + 10);
+  EXPECT_GT(result.send_calls, 0U);
+  EXPECT_LT(result.receive_calls, server.requests());
+}
+
 TEST_P(Generator, a_ramp_is_not_measured) {
   AnsweringServer server(udp, honest);
   LoadOptions options = options_for(server.address());
