@@ -508,12 +508,6 @@ LoadThread::Clock::time_point LoadThread::next_event() {
   return next;
 }
 
-void LoadThread::count_own_cost_from_now() {
-  cpu_before_s_ = thread_cpu_seconds();
-  result_.send_calls = 0;
-  result_.receive_calls = 0;
-}
-
 void LoadThread::obey_stop_requests() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
@@ -557,12 +551,16 @@ ThreadResult LoadThread::work() {
   now_ = Clock::now();
   if (arrivals_) next_due_ = run_.begin + arrivals_->next();
   if (measured_left_ == 0) send_until_ = warm_until_;
+  // What the generator itself costs counts from the end of the warm-up on.
+  std::optional<double> cpu_before_s;
+  const auto begin_own_cost = [&] {
+    cpu_before_s = thread_cpu_seconds();
+    result_.send_calls = 0;
+    result_.receive_calls = 0;
+  };
   while (!run_.failed.load(std::memory_order_relaxed)) {
     obey_stop_requests();
-    if (!warm_ && now_ >= warm_until_) {
-      warm_ = true;
-      count_own_cost_from_now();
-    }
+    if (!cpu_before_s && now_ >= warm_until_) begin_own_cost();
     send_due();
     flush_dirty();
     expire();
@@ -575,11 +573,11 @@ ThreadResult LoadThread::work() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
   }
-  if (!warm_) count_own_cost_from_now();
+  if (!cpu_before_s) begin_own_cost();
   skip_the_rest();
   if (is_udp()) listen_on();
   settle();
-  result_.cpu_seconds = thread_cpu_seconds() - cpu_before_s_;
+  result_.cpu_seconds = thread_cpu_seconds() - *cpu_before_s;
   return result_;
 }
 

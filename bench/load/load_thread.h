@@ -119,7 +119,6 @@ class LoadThread {
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
-  void count_own_cost_from_now();
   void obey_stop_requests();
   void listen_on();
   void settle();
@@ -172,8 +171,6 @@ class LoadThread {
   std::unique_ptr<char[]> buffer_;  // TCP: to receive into
   std::unique_ptr<DatagramReceiver> receiver_;
   Clock::time_point last_reply_;  // of the measured
-  bool warm_ = false;             // the warm-up is over
-  double cpu_before_s_ = 0;       // used by its end
   ThreadResult result_;
 };
 
