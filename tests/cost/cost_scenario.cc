@@ -4,8 +4,10 @@
 // usage: cost_scenario tcp|udp ROUNDS
 //
 // In each round a peer sends kJobsPerRound requests at once, the loop turns until all are handed
-// over, one worker answers them, and the peer receives the answers. Prints the allocations (malloc,
-// calloc, realloc) of all threads in those rounds; the peer makes none.
+// over, one worker answers them, and the peer receives the answers; the next begins when the worker
+// sleeps, so that each wakes it. Prints the allocations (malloc, calloc, realloc) of all threads in
+// those rounds; the peer makes none. pread64 is called in the rounds for watching the worker only.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -104,6 +106,20 @@ class Scenario {
     }
   }
 
+  // Reads what the kernel says of it: it blocks nowhere but where it waits for work. Not inlined,
+  // as cost_test.sh leaves out this function's instructions.
+  [[gnu::noinline]] void wait_until_worker_sleeps() {
+    for (char state = 0; state != 'S';) {
+      const ssize_t bytes = pread(worker_state_.get(), buffer_.data(), buffer_.size() - 1, 0);
+      require(bytes > 0, "pread");
+      buffer_[static_cast<std::size_t>(bytes)] = '\0';
+      // proc(5): "PID (NAME) STATE ...".
+      const char* name_end = std::strrchr(buffer_.data(), ')');
+      require(name_end != nullptr, "stat");
+      state = name_end[2];
+    }
+  }
+
   void run_udp_round(const Descriptor& peer) {
     const std::size_t request_bytes = requests_.size() / kJobsPerRound;
     for (std::size_t i = 0; i < kJobsPerRound; ++i) {
@@ -131,6 +147,12 @@ class Scenario {
     return peer;
   }
 
+  void watch_this_thread() {
+    const std::string path = "/proc/self/task/" + std::to_string(gettid()) + "/stat";
+    worker_state_ = Descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    require(worker_state_.get() >= 0, path.c_str());
+  }
+
   [[nodiscard]] std::uint64_t received() const {
     Statistics counts;
     dispatcher_.count_into(counts);
@@ -149,9 +171,13 @@ class Scenario {
   const ServerOptions options_{};
   const Log log_{{}};
   ConnectionCounts counts_;
+  Descriptor worker_state_;
   // Nor would any batch stay whole.
   Dispatcher dispatcher_{handlers(),
-                         {.workers = 1, .capacity_tasks = 1024, .thread_name = "worker"},
+                         {.workers = 1,
+                          .capacity_tasks = 1024,
+                          .thread_name = "worker",
+                          .on_worker_start = [this](std::size_t) { watch_this_thread(); }},
                          std::chrono::hours(1),
                          [] {},
                          std::chrono::hours(1)};
@@ -164,7 +190,10 @@ int run(std::string_view transport, std::uint64_t rounds) {
   Scenario scenario;
   const bool tcp = transport == "tcp";
   const Descriptor peer = tcp ? scenario.connect_tcp() : scenario.connect_udp();
-  const auto run_round = [&] { tcp ? scenario.run_tcp_round(peer) : scenario.run_udp_round(peer); };
+  const auto run_round = [&] {
+    scenario.wait_until_worker_sleeps();
+    tcp ? scenario.run_tcp_round(peer) : scenario.run_udp_round(peer);
+  };
   // What is made once and then used again.
   for (int i = 0; i < 100; ++i) run_round();
   const std::uint64_t before = allocations.load();
