@@ -3,14 +3,10 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -20,9 +16,6 @@
 namespace evpool::bench {
 namespace {
 
-constexpr std::size_t kReceiveBytes = std::size_t{256} << 10U;
-// What waits longer to be sent together with more is sent at once.
-constexpr std::size_t kFlushBytes = std::size_t{64} << 10U;
 // How long a thread listens for duplicates after the last datagram that it has waited for. Longer
 // than a queue on the way holds one back, short beside any run; docs/benchmarks.md names it.
 constexpr std::chrono::milliseconds kGrace{100};
@@ -44,9 +37,9 @@ void pin_to(int cpu) {
                                        std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
 }
 
-std::uint64_t share_of_count(const LoadOptions& options, std::size_t thread) {
-  if (!options.count) return UINT64_MAX;
-  return *options.count / options.threads + (thread < *options.count % options.threads ? 1 : 0);
+// Of `total`, divided among all threads.
+std::uint64_t share_of(std::uint64_t total, const LoadOptions& options, std::size_t thread) {
+  return total / options.threads + (thread < total % options.threads ? 1 : 0);
 }
 
 }  // namespace
@@ -57,69 +50,40 @@ LoadThread::LoadThread(LoadRun& run, std::size_t thread)
       thread_(thread),
       has_ids_(run.dialect.has_ids()),
       timeout_ms_(static_cast<std::uint32_t>(options_.deadline.value_or(options_.timeout).count())),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      offload_(options_.offload),
       random_(random_for(options_.seed, thread)),
-      measured_left_(share_of_count(options_, thread)) {
-  if (epoll_ < 0) throw_errno("cannot create an epoll descriptor");
+      sockets_(options_, run.dialect, share_of(options_.connections, options_, thread), random_,
+               result_.account),
+      connections_(share_of(options_.connections, options_, thread)),
+      measured_left_(options_.count ? share_of(*options_.count, options_, thread) : UINT64_MAX) {
   if (options_.rate) arrivals_.emplace(options_, thread);
-  if (is_udp()) {
-    receiver_ = std::make_unique<DatagramReceiver>();
-  } else {
-    buffer_ = std::make_unique<char[]>(kReceiveBytes);
-  }
 }
-
-LoadThread::~LoadThread() { close(epoll_); }
 
 void LoadThread::connect() {
   if (!options_.pin.empty()) pin_to(options_.pin[thread_ % options_.pin.size()]);
   // The default, 50 us, would be added to each wait for the next request's time.
   prctl(PR_SET_TIMERSLACK, 1);
-  const std::size_t count = options_.connections / options_.threads +
-                            (thread_ < options_.connections % options_.threads ? 1 : 0);
-  connections_.resize(count);
-  for (std::uint32_t i = 0; i < count; ++i) open(i);
+  for (std::uint32_t i = 0; i < connections_.size(); ++i) open(i);
 }
 
 // --- Connections -------------------------------------------------------------------------------
 
 void LoadThread::open(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  connection.socket = std::make_unique<ClientSocket>(options_.server, is_udp(), options_.timeout);
-  const int descriptor = connection.socket->get();
-  if (is_udp()) {
-    offload_ = prepare_datagram_socket(descriptor, offload_);
-  } else {
-    connection.reader = run_.dialect.make_reader();
-    connection.unsent.clear();
-    connection.unsent.append(run_.dialect.greeting());
-  }
-  connection.wants_writable = false;
-  epoll_event event = {.events = EPOLLIN, .data = {.u32 = index}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0)
-    throw_errno("cannot watch a socket");
-  ++usable_;
+  sockets_.open(index);
   offer(index);
 }
 
 // When it has sent as many requests as it was to, and has had all its replies.
 void LoadThread::reopen(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  connection.socket.reset();
-  connection.order.clear();
-  connection.requests = 0;
-  --usable_;
+  sockets_.close(index);
+  connections_[index].order.clear();
+  connections_[index].requests = 0;
   ++result_.account.reconnects;
   open(index);
   use_room(index);
 }
 
 void LoadThread::lose(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  connection.socket.reset();
-  connection.broken = false;
-  --usable_;
+  sockets_.close(index);
   ++result_.account.connections_lost;
   requests_.visit_pending([&](Request& request) {
     if (request.connection != index) return;
@@ -130,8 +94,9 @@ void LoadThread::lose(std::uint32_t index) {
 }
 
 // How many requests it can take now.
-std::uint64_t LoadThread::room_of(const Connection& connection) const {
-  if (connection.socket == nullptr || connection.broken) return 0;
+std::uint64_t LoadThread::room_of(std::uint32_t index) const {
+  if (!sockets_.is_usable(index)) return 0;
+  const Connection& connection = connections_[index];
   const std::uint64_t room = options_.in_flight - connection.in_flight;
   if (options_.reconnect_every == 0) return room;
   return std::min(room, options_.reconnect_every - connection.requests);
@@ -142,7 +107,7 @@ void LoadThread::use_room(std::uint32_t index) { arrivals_ ? offer(index) : fill
 // Lets it take its turn among those that can take the next request of an open loop.
 void LoadThread::offer(std::uint32_t index) {
   Connection& connection = connections_[index];
-  if (!arrivals_ || connection.waits_in_line || room_of(connection) == 0) return;
+  if (!arrivals_ || connection.waits_in_line || room_of(index) == 0) return;
   connection.waits_in_line = true;
   available_.push_back(index);
 }
@@ -168,7 +133,7 @@ void LoadThread::send_due() {
     const std::uint32_t index = available_.front();
     available_.pop_front();
     connections_[index].waits_in_line = false;
-    if (room_of(connections_[index]) == 0) continue;
+    if (room_of(index) == 0) continue;
     send(index, next_due_, 1);
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
@@ -195,7 +160,7 @@ void LoadThread::skip_the_rest() {
 // Closed loop: as many requests as are to be in flight.
 void LoadThread::fill(std::uint32_t index) {
   while (is_sending()) {
-    const std::uint64_t room = room_of(connections_[index]);
+    const std::uint64_t room = room_of(index);
     if (room == 0) return;
     send(index, now_, room);
   }
@@ -206,9 +171,9 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t 
   Connection& connection = connections_[index];
   const bool measured = due >= warm_until_;
   if (measured) most = std::min(most, measured_left_);
-  most = std::min<std::uint64_t>(most, kBatch);
+  most = std::min<std::uint64_t>(most, outgoing_.size());
   std::size_t count = 0;
-  for (std::size_t bytes = 0; count < most && bytes < kFlushBytes;) {
+  for (std::size_t bytes = 0; count < most && bytes < SocketSet::kFlushBytes;) {
     const Request& request = requests_.add(due, now_, index, run_.workload.pick(random_));
     if (!has_ids_) connection.order.push_back(request.number);
     bytes += request.kind.bytes;
@@ -222,20 +187,7 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t 
   connection.requests += count;
   if (measured) count_sent(due, count);
 
-  const std::span<const OutgoingRequest> requests(outgoing_.data(), count);
-  mark(index);
-  if (is_udp()) {
-    for (std::size_t i = 0; i < count; ++i) {
-      datagram_.clear();
-      run_.dialect.append_requests(requests.subspan(i, 1), datagram_);
-      connection.datagrams.add(datagram_.unsent(), measured, options_.impairment, random_, now_,
-                               result_.account);
-    }
-    return;
-  }
-  if (!connection.unsent.has_memory()) connection.unsent.swap(spare_);
-  run_.dialect.append_requests(requests, connection.unsent);
-  if (connection.unsent.size() >= kFlushBytes) flush_stream(index);
+  sockets_.add(index, {outgoing_.data(), count}, measured, now_);
 }
 
 void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
@@ -252,153 +204,39 @@ void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
   if (measured_left_ == 0) send_until_ = due;
 }
 
-// Those that nothing has overtaken.
-void LoadThread::release_held() {
-  for (std::uint32_t index = 0; index < connections_.size(); ++index) {
-    if (connections_[index].datagrams.release_held(now_)) mark(index);
-  }
-}
-
-void LoadThread::mark(std::uint32_t index) {
-  if (std::exchange(connections_[index].dirty, true)) return;
-  dirty_.push_back(index);
-}
-
-// What connections have to send, and what could not be done while they were in use.
-void LoadThread::flush_dirty() {
-  if (options_.impairment.reorder > 0) release_held();
-  for (std::size_t i = 0; i < dirty_.size(); ++i) {  // grows, when a reopened one is filled
-    const std::uint32_t index = dirty_[i];
-    Connection& connection = connections_[index];
-    connection.dirty = false;
-    if (connection.socket != nullptr && !connection.broken) flush(index);
-    if (connection.broken) {
+// Sends what there is to send, and does what could not be done to connections while in use.
+void LoadThread::flush() {
+  sockets_.flush_marked(now_, [this](std::uint32_t index) {
+    const Connection& connection = connections_[index];
+    if (sockets_.is_broken(index)) {
       lose(index);
-    } else if (options_.reconnect_every > 0 && connection.socket != nullptr &&
+    } else if (options_.reconnect_every > 0 && sockets_.is_usable(index) &&
                connection.in_flight == 0 && connection.requests >= options_.reconnect_every &&
                is_sending()) {
       reopen(index);
     }
-  }
-  dirty_.clear();
-}
-
-void LoadThread::flush(std::uint32_t index) {
-  is_udp() ? flush_datagrams(index) : flush_stream(index);
-}
-
-void LoadThread::flush_stream(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  SendBuffer& unsent = connection.unsent;
-  while (!unsent.empty()) {
-    ++result_.send_calls;
-    const ssize_t sent =
-        ::send(connection.socket->get(), unsent.unsent().data(), unsent.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno != EAGAIN) {
-      connection.broken = true;
-      mark(index);
-      return;
-    }
-    if (sent < 0) break;
-    unsent.sent(static_cast<std::size_t>(sent));
-  }
-  watch(index, !unsent.empty());
-  if (unsent.empty() && !spare_.has_memory()) unsent.swap(spare_);
-}
-
-void LoadThread::flush_datagrams(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  const auto flushed = connection.datagrams.queue().flush(connection.socket->get(), offload_);
-  result_.send_calls += flushed.calls;
-  result_.offload_used |= flushed.offloaded;
-  result_.refused |= flushed.refused;
-  watch(index, !connection.datagrams.queue().empty());
-}
-
-void LoadThread::watch(std::uint32_t index, bool writable) {
-  Connection& connection = connections_[index];
-  if (std::exchange(connection.wants_writable, writable) == writable) return;
-  epoll_event event = {.events = writable ? EPOLLIN | EPOLLOUT : EPOLLIN, .data = {.u32 = index}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket->get(), &event) != 0) {
-    throw_errno("cannot watch a socket");
-  }
+  });
 }
 
 // --- Receiving ---------------------------------------------------------------------------------
 
 void LoadThread::poll(Clock::time_point until) {
-  const auto wait = std::max(until - now_, Clock::duration::zero());
-  const timespec timeout = {
-      .tv_sec = std::chrono::duration_cast<std::chrono::seconds>(wait).count(),
-      .tv_nsec = static_cast<long>(ns(wait % std::chrono::seconds(1)))};
-  std::array<epoll_event, 64> events;
-  const int ready = epoll_pwait2(epoll_, events.data(), events.size(), &timeout, nullptr);
-  if (ready < 0 && errno != EINTR) throw_errno("cannot wait for replies");
+  sockets_.wait(std::max(until - now_, Clock::duration::zero()));
   now_ = Clock::now();
-  for (int i = 0; i < ready; ++i) {
-    const epoll_event& event = events[static_cast<std::size_t>(i)];
-    const std::uint32_t index = event.data.u32;
-    if (connections_[index].socket == nullptr) continue;
-    if ((event.events & EPOLLOUT) != 0) mark(index);
-    if ((event.events & ~EPOLLOUT) == 0) continue;
-    is_udp() ? receive_datagrams(index) : receive_stream(index);
-  }
+  sockets_.receive(*this);
 }
 
-void LoadThread::receive_stream(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  while (!connection.broken) {
-    std::span<char> space = connection.reader->space();
-    const bool direct = !space.empty();
-    if (!direct) space = {buffer_.get(), kReceiveBytes};
-    ++result_.receive_calls;
-    const ssize_t received = recv(connection.socket->get(), space.data(), space.size(), 0);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (received <= 0) {
-      connection.broken = true;
-      mark(index);
-      return;
-    }
-    now_ = Clock::now();
-    const auto bytes = static_cast<std::size_t>(received);
-    direct ? connection.reader->received(bytes) : connection.reader->push({space.data(), bytes});
-    while (const std::size_t replies = connection.reader->next(incoming_)) {
-      take_replies(index, {incoming_.data(), replies});
-    }
-    use_room(index);
-    // The next connection's replies wait the shorter, and what is to be sent is still at hand.
-    if (!arrivals_ && !connection.broken) flush_stream(index);
-    if (bytes < space.size()) return;
-  }
-}
-
-void LoadThread::receive_datagrams(std::uint32_t index) {
-  Connection& connection = connections_[index];
-  for (;;) {
-    bool first = true;
-    const auto received =
-        receiver_->receive(connection.socket->get(), [&](std::string_view datagram) {
-          if (std::exchange(first, false)) now_ = Clock::now();
-          IncomingReply reply;
-          if (run_.dialect.read_datagram(datagram, reply)) {
-            take_replies(index, {&reply, 1});
-          } else {
-            ++result_.account.malformed;
-          }
-        });
-    use_room(index);
-    ++result_.receive_calls;
-    result_.offload_used |= received.offloaded;
-    result_.refused |= received.refused;
-    connection.kernel_drops = std::max(connection.kernel_drops, received.drops);
-    if (received.messages == 0 && !received.refused) return;
-  }
+void LoadThread::after_receive(std::uint32_t index) {
+  use_room(index);
+  // The next connection's replies wait the shorter, and what is to be sent is still at hand.
+  if (!arrivals_ && !is_udp()) sockets_.flush(index);
 }
 
 // Most of the generator's own time goes by in this loop and in send()'s, so nothing is done here
 // that can be done for many replies at once. In a closed loop many have the same latency.
-void LoadThread::take_replies(std::uint32_t index, std::span<const IncomingReply> replies) {
+void LoadThread::take_replies(std::uint32_t index, Clock::time_point received,
+                              std::span<const IncomingReply> replies) {
+  now_ = received;
   Connection& connection = connections_[index];
   std::size_t ended = 0;
   std::uint64_t ok = 0;
@@ -452,7 +290,7 @@ std::uint64_t LoadThread::number_of(Connection& connection, const IncomingReply&
 void LoadThread::free_places(std::uint32_t index, std::size_t places) {
   Connection& connection = connections_[index];
   connection.in_flight -= places;
-  if (connection.in_flight == 0 && options_.reconnect_every > 0) mark(index);
+  if (connection.in_flight == 0 && options_.reconnect_every > 0) sockets_.mark(index);
 }
 
 void LoadThread::take_stray(std::uint64_t number) {
@@ -512,7 +350,7 @@ void LoadThread::obey_stop_requests() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
   }
-  if (result_.refused && result_.answered == 0) {
+  if (sockets_.counts().refused && result_.answered == 0) {
     throw std::runtime_error(
         fmt::format("nobody listens at udp {} (is evpoold running?)", to_string(options_.server)));
   }
@@ -524,7 +362,7 @@ void LoadThread::listen_on() {
   while (now_ < until && !run_.failed.load(std::memory_order_relaxed) &&
          run_.stop_requests.load(std::memory_order_relaxed) <= 1) {
     poll(std::min(now_ + kTick, until));
-    flush_dirty();
+    flush();
   }
 }
 
@@ -532,9 +370,7 @@ void LoadThread::settle() {
   requests_.visit_pending([this](const Request& request) {
     result_.account.unresolved += is_measured(request) ? 1 : 0;
   });
-  for (const Connection& connection : connections_) {
-    result_.account.kernel_drops += connection.kernel_drops;
-  }
+  result_.account.kernel_drops = sockets_.kernel_drops();
   part_->in_flight = requests_.pending();
   run_.collector.deliver(interval_index_++, *part_);
   result_.intervals = interval_index_;
@@ -553,21 +389,21 @@ ThreadResult LoadThread::work() {
   if (measured_left_ == 0) send_until_ = warm_until_;
   // What the generator itself costs counts from the end of the warm-up on.
   std::optional<double> cpu_before_s;
+  SocketSet::Counts calls_before;
   const auto begin_own_cost = [&] {
     cpu_before_s = thread_cpu_seconds();
-    result_.send_calls = 0;
-    result_.receive_calls = 0;
+    calls_before = sockets_.counts();
   };
   while (!run_.failed.load(std::memory_order_relaxed)) {
     obey_stop_requests();
     if (!cpu_before_s && now_ >= warm_until_) begin_own_cost();
     send_due();
-    flush_dirty();
+    flush();
     expire();
     end_intervals();
-    if (!dirty_.empty()) continue;  // expired requests have made room for others
+    if (sockets_.any_marked()) continue;  // expired requests have made room for others
     if (!is_sending() && requests_.pending() == 0) break;
-    if (usable_ == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
+    if (sockets_.open_count() == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
     poll(next_event());
   }
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
@@ -578,6 +414,10 @@ ThreadResult LoadThread::work() {
   if (is_udp()) listen_on();
   settle();
   result_.cpu_seconds = thread_cpu_seconds() - *cpu_before_s;
+  const SocketSet::Counts& calls = sockets_.counts();
+  result_.send_calls = calls.send_calls - calls_before.send_calls;
+  result_.receive_calls = calls.receive_calls - calls_before.receive_calls;
+  result_.offload_used = calls.offload_used;
   return result_;
 }
 

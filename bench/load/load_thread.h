@@ -1,5 +1,6 @@
-// One thread of the load generator: its share of the connections and of the rate, on one epoll
-// descriptor. Everything here belongs to that thread; what it counts goes to a Collector.
+// One thread of the load generator, with its share of the connections and of the rate: when it
+// sends a request on which connection, and what came of each. Everything here belongs to that
+// thread; what it counts goes to a Collector.
 #pragma once
 
 #include <array>
@@ -15,16 +16,13 @@
 #include "bench/load/account.h"
 #include "bench/load/arrivals.h"
 #include "bench/load/collector.h"
-#include "bench/load/datagrams.h"
 #include "bench/load/dialect.h"
-#include "bench/load/impaired_queue.h"
 #include "bench/load/latency_histogram.h"
 #include "bench/load/load_options.h"
 #include "bench/load/request_table.h"
 #include "bench/load/ring.h"
-#include "bench/load/send_buffer.h"
+#include "bench/load/socket_set.h"
 #include "bench/load/workload.h"
-#include "client/transport.h"
 
 namespace evpool::bench {
 
@@ -51,13 +49,11 @@ struct ThreadResult {
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;
-  bool refused = false;  // the kernel told that nobody listens
 };
 
-class LoadThread {
+class LoadThread : private SocketSet::Receiver {
  public:
   LoadThread(LoadRun& run, std::size_t thread);
-  ~LoadThread();
   LoadThread(const LoadThread&) = delete;
   LoadThread& operator=(const LoadThread&) = delete;
 
@@ -72,25 +68,18 @@ class LoadThread {
   using Request = RequestTable::Request;
   using Fate = RequestTable::Fate;
 
+  // By the number of its socket.
   struct Connection {
-    std::unique_ptr<ClientSocket> socket;
-    std::unique_ptr<ReplyReader> reader;
     Ring<std::uint64_t> order;  // the unanswered, where replies have no ids
     std::size_t in_flight = 0;
     std::uint64_t requests = 0;  // since it was connected
-    SendBuffer unsent;           // TCP
-    ImpairedQueue datagrams;     // UDP
-    std::uint32_t kernel_drops = 0;
-    bool dirty = false;           // has something to be flushed
-    bool wants_writable = false;  // the kernel took not all
-    bool broken = false;          // to be lost once nobody is using it
-    bool waits_in_line = false;   // is in available_
+    bool waits_in_line = false;  // is in available_
   };
 
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
   void lose(std::uint32_t index);
-  [[nodiscard]] std::uint64_t room_of(const Connection& connection) const;
+  [[nodiscard]] std::uint64_t room_of(std::uint32_t index) const;
   void use_room(std::uint32_t index);
   void offer(std::uint32_t index);
 
@@ -99,18 +88,12 @@ class LoadThread {
   void fill(std::uint32_t index);
   void send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
   void count_sent(Clock::time_point due, std::uint64_t requests);
-  void release_held();
-  void mark(std::uint32_t index);
-  void flush_dirty();
-  void flush(std::uint32_t index);
-  void flush_stream(std::uint32_t index);
-  void flush_datagrams(std::uint32_t index);
-  void watch(std::uint32_t index, bool writable);
+  void flush();
 
   void poll(Clock::time_point until);
-  void receive_stream(std::uint32_t index);
-  void receive_datagrams(std::uint32_t index);
-  void take_replies(std::uint32_t index, std::span<const IncomingReply> replies);
+  void take_replies(std::uint32_t index, Clock::time_point received,
+                    std::span<const IncomingReply> replies) override;
+  void after_receive(std::uint32_t index) override;
   static std::uint64_t number_of(Connection& connection, const IncomingReply& reply);
   void free_places(std::uint32_t index, std::size_t places);
   void take_stray(std::uint64_t number);
@@ -133,18 +116,16 @@ class LoadThread {
   const std::size_t thread_;
   const bool has_ids_;
   const std::uint32_t timeout_ms_;  // told to the server
-  int epoll_ = -1;
-  bool offload_;
 
+  Random random_;
+  ThreadResult result_;
+  SocketSet sockets_;
   std::vector<Connection> connections_;
-  std::vector<std::uint32_t> dirty_;
   Ring<std::uint32_t> available_;  // connections with a place in flight, in turn
-  std::size_t usable_ = 0;         // connections that are not lost
   std::uint32_t started_ = 0;      // connections that a closed loop's ramp has begun with
 
   RequestTable requests_;
 
-  Random random_;
   std::optional<ArrivalSchedule> arrivals_;
   Clock::time_point next_due_;
   Clock::time_point no_place_until_;  // what was due before it waited for a place in flight
@@ -159,19 +140,10 @@ class LoadThread {
   std::size_t interval_index_ = 0;
   std::unique_ptr<IntervalPart> part_ = std::make_unique<IntervalPart>();
 
-  // Enough of both that calls are shared by many, few enough to stay in the first cache.
-  static constexpr std::size_t kBatch = 64;
-  std::array<OutgoingRequest, kBatch> outgoing_;
-  std::array<IncomingReply, kBatch> incoming_;
+  // Enough that calls are shared by many, few enough to stay in the first cache.
+  std::array<OutgoingRequest, 64> outgoing_;
 
-  // TCP: the memory that the connections write their requests into, in turn, as long as the kernel
-  // takes them at once; so it stays in the cache, and idle connections keep none.
-  SendBuffer spare_;
-  SendBuffer datagram_;             // UDP: the one being made
-  std::unique_ptr<char[]> buffer_;  // TCP: to receive into
-  std::unique_ptr<DatagramReceiver> receiver_;
   Clock::time_point last_reply_;  // of the measured
-  ThreadResult result_;
 };
 
 }  // namespace evpool::bench
