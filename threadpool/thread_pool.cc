@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -16,6 +15,7 @@
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
+#include "threadpool/room_signal.h"
 #include "threadpool/task_queues.h"
 #include "threadpool/thread_attributes.h"
 #include "threadpool/worker_counts.h"
@@ -101,20 +101,7 @@ class ThreadPool::Implementation {
     const TaskRing& ring = queues_.shared(priority);
     AddResult result = add_one(task, priority);
     while (result == AddResult::full && !is_own_worker() && Clock::now() < deadline) {
-      // Announced before the ring is looked at again; a worker advances the ring's head before it
-      // looks for announcements. Of the two at least one sees the other.
-      adders_waiting_.fetch_add(1);
-      const std::uint32_t room = room_.load();
-      yield_point();
-      // A close may have been told of before room_ was read: that must not be slept on.
-      if (ring.full() && !ring.closed()) {
-        // Not for ever: workers tell of room when half the ring is free, which adders that do not
-        // wait can prevent.
-        futex_wait(room_, room, std::min(deadline, Clock::now() + kLongestSleepForRoom));
-      } else {
-        sched_yield();  // a worker is between its claim and giving the cell back
-      }
-      adders_waiting_.fetch_sub(1);
+      room_.wait(ring, deadline);
       result = add_one(task, priority);
     }
     if (result != AddResult::added) count_refused(1);
@@ -205,7 +192,6 @@ class ThreadPool::Implementation {
   // leaves the processor to those who will wake it.
   static constexpr int kLooksBeforeSleep = 4;
   static constexpr std::uint64_t kBusyTasks = 16;
-  static constexpr std::chrono::milliseconds kLongestSleepForRoom{1};
 
   void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
     const std::string what = describe("cannot start", number, workers_.size());
@@ -274,7 +260,7 @@ class ThreadPool::Implementation {
       if (taken.task == nullptr) taken = search(worker, room);
       if (taken.task == nullptr) return;
       if (taken.left_more) wake_one();
-      if (adders_waiting_.load() > 0) tell_of_room();
+      room_.tell_of_room(queues_);
       if (discarding_.load(std::memory_order_relaxed)) {
         discard(*taken.task);
         worker.counts.discarded.add();
@@ -395,14 +381,6 @@ class ThreadPool::Implementation {
     if (parking_.wake_one()) wakes_.fetch_add(1, std::memory_order_relaxed);
   }
 
-  // When half of a ring is free, so that a wake-up is for many tasks and not for one. As long as an
-  // adder sleeps and nobody else adds, workers take, and the ring comes to that.
-  void tell_of_room() {
-    if (!queues_.has_half_free()) return;
-    room_.fetch_add(1);
-    futex_wake_all(room_);
-  }
-
   // Before the rings are closed: who is refused by one then reads why.
   void close(Phase phase) {
     Phase before = phase_.load();
@@ -410,8 +388,7 @@ class ThreadPool::Implementation {
     }
     queues_.close();
     parking_.wake_all();
-    room_.fetch_add(1);
-    futex_wake_all(room_);
+    room_.tell();
   }
 
   void refuse_own_worker() const {
@@ -448,10 +425,7 @@ class ThreadPool::Implementation {
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
-
-  // For add_until.
-  std::atomic<std::uint32_t> adders_waiting_{0};
-  FutexWord room_{0};
+  RoomSignal room_;  // for add_until
 
   alignas(64) std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> wakes_{0};

@@ -143,8 +143,8 @@ class SocketSet {
   // TCP: the memory that the sockets' requests are written into, in turn, as long as the kernel
   // takes them at once; so it stays in the cache, and idle sockets keep none.
   SendBuffer spare_;
-  SendBuffer datagram_;             // UDP: the one being made
-  std::unique_ptr<char[]> buffer_;  // TCP: to receive into
+  SendBuffer datagram_;                                  // UDP: the one being made
+  std::unique_ptr<char[]> buffer_;                       // TCP: to receive into
   std::unique_ptr<DatagramReceiver> datagram_receiver_;  // UDP
 };
 
