@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <deque>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -55,18 +57,35 @@ std::string to_hex(std::string_view bytes) {
   return hex;
 }
 
+// How a request ended.
+struct Outcome {
+  std::string_view name;
+  bool ok = false;
+  std::string text;  // the payload if ok, otherwise the reason
+  Exit exit = Exit::ok;
+  bool goes_on = true;  // whether there is use in waiting for others
+};
+
+Outcome describe(CallResult&& result) {
+  return {.name = outcome_of(result),
+          .ok = result.ok(),
+          .text = std::move(result.payload),
+          .exit = exit_of(result),
+          .goes_on = result.state == CallState::replied || result.state == CallState::timed_out};
+}
+
 // {"status":"ok","payload":"HELLO"}; bytes that are no UTF-8 as {"payload_hex":"ff00"}; what is not
 // ok has a "message".
-std::string to_json(const CallResult& result) {
+std::string to_json(const Outcome& outcome) {
   nlohmann::ordered_json object;
-  object["status"] = outcome_of(result);
-  const char* const key = result.ok() ? "payload" : "message";
-  object[key] = result.payload;
+  object["status"] = outcome.name;
+  const char* const key = outcome.ok ? "payload" : "message";
+  object[key] = outcome.text;
   try {
     return object.dump();
   } catch (const nlohmann::json::type_error&) {
     object.erase(key);
-    object[fmt::format("{}_hex", key)] = to_hex(result.payload);
+    object[fmt::format("{}_hex", key)] = to_hex(outcome.text);
     return object.dump();
   }
 }
@@ -75,8 +94,8 @@ void print(std::string_view text) {
   static_cast<void>(std::fwrite(text.data(), 1, text.size(), stdout));
 }
 
-void print_error(const std::string& where, const CallResult& result) {
-  fmt::print(stderr, "evpool: {}{}: {}\n", where, outcome_of(result), result.payload);
+void print_error(const std::string& where, const Outcome& outcome) {
+  fmt::print(stderr, "evpool: {}{}: {}\n", where, outcome.name, outcome.text);
 }
 
 Client connect(const CommandOptions& options) {
@@ -91,20 +110,20 @@ CallOptions call_options(const CommandOptions& options) {
 Exit call(const CommandOptions& options) {
   Client client = connect(options);
   const std::string payload = options.payload ? *options.payload : LineReader(STDIN_FILENO).rest();
-  const CallResult result = client.call(options.job, payload, call_options(options));
+  const Outcome outcome = describe(client.call(options.job, payload, call_options(options)));
   if (options.json) {
-    print(to_json(result) + "\n");
-  } else if (result.ok()) {
-    print(result.payload);
+    print(to_json(outcome) + "\n");
+  } else if (outcome.ok) {
+    print(outcome.text);
     if (options.payload) print("\n");
   } else {
-    print_error(options.job + ": ", result);
+    print_error(options.job + ": ", outcome);
   }
-  return exit_of(result);
+  return outcome.exit;
 }
 
-// Replies leave in the order of the lines, one line each: an empty one for a job that failed, whose
-// reason goes to standard error.
+// Replies leave in the order of the lines, one line each: an empty one for a job that failed or
+// could not be sent, whose reason goes to standard error.
 class Map {
  public:
   explicit Map(const CommandOptions& options) : options_(options), client_(connect(options)) {}
@@ -120,7 +139,7 @@ class Map {
       }
       const auto line = lines.next();
       if (!line) break;
-      in_flight_.push_back(client_.send(options_.job, *line, call_options(options_)));
+      in_flight_.push_back(send(*line));
     }
     while (!in_flight_.empty()) {
       if (!take_oldest()) return exit_;
@@ -129,28 +148,47 @@ class Map {
   }
 
  private:
+  struct Line {
+    std::optional<Client::RequestId> request;
+    std::string why_not_sent;
+  };
+
+  Line send(const std::string& line) {
+    try {
+      return {.request = client_.send(options_.job, line, call_options(options_)),
+              .why_not_sent = {}};
+    } catch (const std::invalid_argument& error) {
+      return {.request = std::nullopt, .why_not_sent = error.what()};
+    }
+  }
+
+  Outcome wait(Line&& line) {
+    if (!line.request) {
+      return {.name = "not_sent", .text = std::move(line.why_not_sent), .exit = Exit::input};
+    }
+    // Whoever reads the replies gets those that are there before the next one is waited for.
+    if (!client_.ready(*line.request)) std::fflush(stdout);
+    return describe(client_.wait(*line.request));
+  }
+
   // False when there is no use in going on.
   bool take_oldest() {
-    // Whoever reads the replies gets those that are there before the next one is waited for.
-    if (!client_.ready(in_flight_.front())) std::fflush(stdout);
-    const CallResult result = client_.wait(in_flight_.front());
+    const Outcome outcome = wait(std::move(in_flight_.front()));
     in_flight_.pop_front();
     ++answered_lines_;
     if (options_.json) {
-      print(to_json(result) + "\n");
+      print(to_json(outcome) + "\n");
     } else {
-      print((result.ok() ? result.payload : "") + "\n");
-      if (!result.ok()) print_error(fmt::format("line {}: ", answered_lines_), result);
+      print((outcome.ok ? outcome.text : "") + "\n");
+      if (!outcome.ok) print_error(fmt::format("line {}: ", answered_lines_), outcome);
     }
-    if (exit_ == Exit::ok) exit_ = exit_of(result);
-    if (result.state == CallState::replied || result.state == CallState::timed_out) return true;
-    exit_ = exit_of(result);
-    return false;
+    if (exit_ == Exit::ok || !outcome.goes_on) exit_ = outcome.exit;
+    return outcome.goes_on;
   }
 
   const CommandOptions& options_;
   Client client_;
-  std::deque<Client::RequestId> in_flight_;
+  std::deque<Line> in_flight_;
   std::size_t answered_lines_ = 0;
   Exit exit_ = Exit::ok;
 };
@@ -165,23 +203,23 @@ Exit list_jobs(CommandOptions options) {
 Exit ping(const CommandOptions& options) {
   Client client = connect(options);
   const auto begin = Clock::now();
-  const CallResult result = client.ping(options.timeout);
+  const Outcome outcome = describe(client.ping(options.timeout));
   const std::chrono::duration<double, std::milli> elapsed = Clock::now() - begin;
   if (options.json) {
-    nlohmann::ordered_json object = {{"status", outcome_of(result)}};
-    if (result.ok()) {
+    nlohmann::ordered_json object = {{"status", outcome.name}};
+    if (outcome.ok) {
       object["round_trip_ms"] = elapsed.count();
     } else {
-      object["message"] = result.payload;
+      object["message"] = outcome.text;
     }
     print(object.dump() + "\n");
-  } else if (result.ok()) {
+  } else if (outcome.ok) {
     print(fmt::format("pong from {} {} in {:.3f} ms\n", options.udp ? "udp" : "tcp",
                       to_string(options.server), elapsed.count()));
   } else {
-    print_error("ping: ", result);
+    print_error("ping: ", outcome);
   }
-  return exit_of(result);
+  return outcome.exit;
 }
 
 Exit dispatch(const CommandOptions& options) {

@@ -77,7 +77,10 @@ ClientSocket::ClientSocket(const Address& server, bool udp, std::chrono::millise
   int error = 0;
   for (const addrinfo* to = addresses.get(); to != nullptr; to = to->ai_next) {
     descriptor_ = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor_ < 0) refuse(server, udp, explain_errno(errno));
+    if (descriptor_ < 0) {
+      error = errno;  // perhaps there is no such family here, and the next address has another
+      continue;
+    }
     error = connect(descriptor_, to->ai_addr, to->ai_addrlen) == 0 ? 0 : errno;
     if (error == EINPROGRESS) error = finish_connecting(descriptor_, deadline);
     if (error == 0) break;

@@ -58,6 +58,17 @@ TEST(Command, maps_a_failed_job_to_an_empty_line_and_says_which) {
             "evpool: line 2: failed: sleep takes a whole number of milliseconds up to 3600000\n");
 }
 
+TEST(Command, maps_a_line_that_cannot_be_sent_to_an_empty_one_and_goes_on) {
+  Daemon daemon;
+  const Finished mapped =
+      daemon.evpool({"map", "upper", "--udp"}, "one\n" + std::string(70'000, 'x') + "\nthree\n");
+  EXPECT_EQ(mapped.status, 6);
+  EXPECT_EQ(mapped.output, "ONE\n\nTHREE\n");
+  EXPECT_EQ(
+      mapped.errors,
+      "evpool: line 2: not_sent: a payload of 70000 bytes does not fit a datagram; use TCP\n");
+}
+
 TEST(Command, lists_the_jobs) {
   Daemon daemon;
   const Finished jobs = daemon.evpool({"jobs"});
