@@ -213,6 +213,13 @@ class Client::Implementation {
         case FrameSplitter::Item::oversize:
           finish(frame.header.id, over_limit(frame.header));
           break;
+        case FrameSplitter::Item::no_memory:
+          finish(frame.header.id,
+                 {.state = CallState::replied,
+                  .status = Status::too_large,
+                  .payload = "there is no memory for the reply of " +
+                             std::to_string(frame.header.payload_bytes) + " bytes"});
+          break;
         case FrameSplitter::Item::malformed:
           end({.state = CallState::protocol_error,
                .payload = name_ + " does not speak evpool's protocol: " +

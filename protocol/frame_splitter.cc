@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace evpool {
@@ -103,18 +104,27 @@ FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
     skip_bytes_ = frame.header.payload_bytes;
     return Item::oversize;
   }
-  begin_body(frame);
+  if (!begin_body(frame)) {
+    skip_bytes_ = frame.header.payload_bytes;
+    return Item::no_memory;
+  }
   return next(frame);
 }
 
-void FrameSplitter::begin_body(const FrameView& frame) {
+// Announcing much is cheap, so that there may be no memory for it must not be the end of all.
+bool FrameSplitter::begin_body(const FrameView& frame) {
   const std::size_t payload_bytes = frame.header.payload_bytes;
+  try {
+    if (bodies_ != nullptr) body_frame_.payload = bodies_->take(payload_bytes);
+    body_frame_.payload.reserve(payload_bytes);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   body_frame_.header = frame.header;
   body_frame_.name = frame.name;
-  if (bodies_ != nullptr) body_frame_.payload = bodies_->take(payload_bytes);
-  body_frame_.payload.reserve(payload_bytes);
   body_bytes_ = 0;
   in_body_ = true;
+  return true;
 }
 
 // Takes what has been pushed; true when the payload is whole.

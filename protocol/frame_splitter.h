@@ -23,7 +23,7 @@ namespace evpool {
 class BodySource {
  public:
   virtual ~BodySource() = default;
-  // An empty string with a capacity of at least `bytes`.
+  // An empty string with a capacity of at least `bytes`. Throws std::bad_alloc.
   [[nodiscard]] virtual std::string take(std::size_t bytes) = 0;
 };
 
@@ -33,6 +33,7 @@ class FrameSplitter {
     need_more,  // everything pushed has been consumed
     frame,      // `frame` holds the next one
     oversize,   // `frame` holds header and name; the payload will be skipped; the stream goes on
+    no_memory,  // likewise, for want of memory for a payload within the limit
     malformed,  // see error(); frame.header.id as in decode_header; the stream is over
   };
 
@@ -64,7 +65,7 @@ class FrameSplitter {
  private:
   Item next_header(FrameView& frame);
   void release_given();
-  void begin_body(const FrameView& frame);
+  [[nodiscard]] bool begin_body(const FrameView& frame);
   [[nodiscard]] bool fill_body();
   void grow_body();
   [[nodiscard]] std::string_view gather(std::size_t bytes);

@@ -43,6 +43,12 @@ class FrameCodec final : public StreamCodec {
                                  decoded.request.header.payload_bytes, max_payload_bytes_)};
       return Item::refused;
     }
+    if (item == FrameSplitter::Item::no_memory) {
+      decoded.refusal = {.status = Status::busy,
+                         .payload = fmt::format("no memory for the payload of {} bytes",
+                                                decoded.request.header.payload_bytes)};
+      return Item::refused;
+    }
     return Item::request;
   }
 

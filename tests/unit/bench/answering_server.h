@@ -102,6 +102,7 @@ class AnsweringServer {
         case FrameSplitter::Item::frame:
           break;
         case FrameSplitter::Item::oversize:
+        case FrameSplitter::Item::no_memory:
         case FrameSplitter::Item::malformed:
           ADD_FAILURE() << "no request";
           return false;

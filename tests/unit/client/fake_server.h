@@ -127,6 +127,7 @@ class FakeServer {
         case FrameSplitter::Item::need_more:
           break;
         case FrameSplitter::Item::oversize:
+        case FrameSplitter::Item::no_memory:
         case FrameSplitter::Item::malformed:
           throw std::runtime_error("the client sent what is no frame");
       }
