@@ -1,18 +1,46 @@
 #include "server/event_loop.h"
 
 #include <event2/thread.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <array>
 #include <cassert>
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace evpool {
 namespace {
 
+// libevent ends the process when it finds no descriptors for a base's signal socket pair, so what a
+// base needs is asked for before: for epoll, a timer, that pair and the wake-up's.
+void require_descriptors() {
+  constexpr std::size_t kDescriptorsOfABase = 6;
+  std::array<int, kDescriptorsOfABase> taken{};
+  bool enough = true;
+  for (int& descriptor : taken) {
+    descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    enough = enough && descriptor >= 0;
+  }
+  const int error = errno;
+  for (const int descriptor : taken) {
+    if (descriptor >= 0) close(descriptor);
+  }
+  if (!enough) {
+    throw std::runtime_error(std::string("cannot create an event loop: ") +
+                             std::strerror(error) +  // NOLINT(concurrency-mt-unsafe): glibc's is
+                             " (see ulimit -n)");
+  }
+}
+
 event_base* new_base() {
   // Once for the process and before its first base: it is not safe later, nor from two threads.
   static const bool threads_ready = evthread_use_pthreads() == 0;
   if (!threads_ready) throw std::runtime_error("cannot set up libevent for threads");
+  require_descriptors();
   event_base* const base = event_base_new();
   if (base == nullptr) {
     throw std::runtime_error("cannot create an event loop (out of descriptors? see ulimit -n)");

@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <map>
 #include <mutex>
@@ -87,6 +88,25 @@ TEST(Server, an_io_thread_that_cannot_be_started_leaves_nothing_behind) {
                                        std::to_string(failing + 2)),
               std::string::npos);
   }
+}
+
+TEST(Server, too_few_descriptors_are_refused_at_whatever_step) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  std::size_t refusals = 0;
+  std::string why;
+  do {
+    rlimit few = before;
+    few.rlim_cur = count_descriptors() + refusals;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    why = refusal_of(local_options());
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (why != "no refusal") {
+      EXPECT_NE(why.find("Too many open files"), std::string::npos) << why;
+      ASSERT_LT(++refusals, 100U);
+    }
+  } while (why != "no refusal");
+  EXPECT_GT(refusals, 2U);
 }
 
 TEST(Server, can_be_destroyed_without_having_run) {
