@@ -1,13 +1,12 @@
 #include "server/connection.h"
 
-#include <event2/buffer.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
-#include <stdexcept>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -17,54 +16,38 @@ namespace {
 
 // One connection may take the loop for this much before the others have their turn.
 constexpr std::size_t kReceiveQuotaBytes = std::size_t{512} << 10U;
-// A remainder is sent by the loop in pieces of this size; libevent's default is 16 KiB.
-constexpr std::size_t kMaxSingleWriteBytes = std::size_t{1} << 20U;
-// From here on a payload is handed to libevent by reference: below, the copy is cheaper than the
-// bookkeeping: libevent allocates a chain for each reference.
-constexpr std::size_t kReferenceBytes = std::size_t{16} << 10U;
-// The end of a payload this large is sent from a copy, by a system call of its own.
-constexpr std::size_t kTailedBytes = std::size_t{256} << 10U;
-constexpr std::size_t kTailBytes = std::size_t{4} << 10U;
 // A peer that sends more slowly than this much in each stall_timeout makes no progress; any smaller
 // request has to arrive whole.
 constexpr std::size_t kProgressBytes = std::size_t{64} << 10U;
+// A drain answers what has arrived; of a peer that goes on sending, this much. More than the
+// kernels at both ends hold by default (tcp_rmem, tcp_wmem: 6 and 4 MiB).
+constexpr std::size_t kDrainBytes = std::size_t{16} << 20U;
 // How long input is discarded after our last byte, so that no reset destroys it on its way.
 constexpr std::chrono::seconds kLingerTime{1};
 
-bufferevent* new_stream(const EventLoop& loop, int descriptor) {
-  // Deferred and unlocked callbacks: none of ours ever runs under the bufferevent's lock.
-  bufferevent* const stream = bufferevent_socket_new(
-      loop.base(), descriptor,
-      BEV_OPT_THREADSAFE | BEV_OPT_DEFER_CALLBACKS | BEV_OPT_UNLOCK_CALLBACKS);
-  if (stream == nullptr) throw std::runtime_error("cannot create a bufferevent (out of memory)");
-  return stream;
+// A peer that has vanished without a word is noticed after two minutes, so that it does not keep
+// its place among max_connections.
+constexpr int kKeepAliveIdle_s = 60;
+constexpr int kKeepAliveInterval_s = 15;
+constexpr int kKeepAliveProbes = 4;
+
+void prepare(int socket) {
+  const auto set = [socket](int level, int option, int value) {
+    setsockopt(socket, level, option, &value, sizeof(value));
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdle_s);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveInterval_s);
+  set(IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
 
-// A payload that the loop is to send from where it is.
-struct HeldPayload {
-  std::string bytes;
-  SpareBodies& spare;
-};
-
-void release_held(const void*, std::size_t, void* held) {
-  const std::unique_ptr<HeldPayload> released(static_cast<HeldPayload*>(held));
-  released->spare.give_back(std::move(released->bytes));
+bool nothing_arrived(int socket) {
+  int bytes = 0;
+  return ioctl(socket, FIONREAD, &bytes) != 0 || bytes == 0;
 }
 
 }  // namespace
-
-class Connection::Lock {
- public:
-  explicit Lock(const Connection& connection) : stream_(connection.stream_.get()) {
-    bufferevent_lock(stream_);
-  }
-  ~Lock() { bufferevent_unlock(stream_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
- private:
-  bufferevent* const stream_;
-};
 
 Connection::Connection(ConnectionContext& context, Descriptor socket, Kind kind)
     : context_(context),
@@ -73,18 +56,15 @@ Connection::Connection(ConnectionContext& context, Descriptor socket, Kind kind)
       readable_(context.loop.new_event(
           socket_.get(), EV_READ | EV_PERSIST,
           [](int, short, void* self) { static_cast<Connection*>(self)->on_readable(); }, this)),
-      output_descriptor_(socket_.get()),
-      stream_(new_stream(context.loop, socket_.get())) {
-  const int on = 1;
-  setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // The loop is to send only when there is a remainder.
-  bufferevent_disable(stream_.get(), EV_WRITE);
-  bufferevent_set_max_single_write(stream_.get(), kMaxSingleWriteBytes);
-  bufferevent_setcb(
-      stream_.get(), nullptr,
-      [](bufferevent*, void* self) { static_cast<Connection*>(self)->advance(); },
-      [](bufferevent*, short, void* self) { static_cast<Connection*>(self)->close(); }, this);
-  if (kind == Kind::raw) codec_ = make_raw_codec(context.codec_options);
+      output_(
+          context.loop, socket_.get(),
+          {.bytes = context.options.max_output_bytes,
+           .requests = context.options.max_in_flight_per_connection},
+          context.intake.spare_bodies(),
+          [](bufferevent*, void* self) { static_cast<Connection*>(self)->advance(); },
+          [](bufferevent*, short, void* self) { static_cast<Connection*>(self)->close(); }, this) {
+  prepare(socket_.get());
+  if (kind == Kind::raw) use(make_raw_codec(context.codec_options));
 }
 
 void Connection::open() {
@@ -96,14 +76,10 @@ void Connection::drain() {
   context_.loop.assert_in_loop_thread();
   if (phase_ != Phase::open || draining_) return;
   const auto self = shared_from_this();
-  receive();
-  if (phase_ != Phase::open) return;
   draining_ = true;
-  {
-    const Lock lock(*this);
-    advance_when_answered_ = true;
-  }
-  advance();
+  drain_budget_bytes_ = kDrainBytes;
+  output_.tell_when_answered();
+  receive();
 }
 
 void Connection::close() {
@@ -113,32 +89,24 @@ void Connection::close() {
   phase_ = Phase::closed;
   gone_.store(true);
   readable_.reset();
-  {
-    const Lock lock(*this);
-    output_descriptor_ = -1;
-    bufferevent_setcb(stream_.get(), nullptr, nullptr, nullptr, nullptr);
-    bufferevent_disable(stream_.get(), EV_READ | EV_WRITE);
-    bufferevent_setfd(stream_.get(), -1);
-    evbuffer* const output = bufferevent_get_output(stream_.get());
-    evbuffer_unfreeze(output, 1);
-    evbuffer_drain(output, evbuffer_get_length(output));
-  }
+  context_.intake.count_undelivered(output_.close());
   socket_.close();
   context_.on_closed(*this);
 }
 
-bool Connection::is_stalled(Clock::time_point now) {
+bool Connection::close_if_stalled(Clock::time_point now) {
   context_.loop.assert_in_loop_thread();
-  if (phase_ == Phase::lingering) return now >= linger_until_;
+  const bool lingering = phase_ == Phase::lingering;
+  if (lingering ? now < linger_until_ : !is_stalled(now)) return false;
+  close();
+  return !lingering;
+}
 
-  bool owes_reading = false;
-  std::uint64_t sent_bytes = 0;
-  {
-    const Lock lock(*this);
-    owes_reading = output_bytes_locked() > 0;
-    sent_bytes = appended_bytes_ - output_bytes_locked();
-  }
-  const bool owes_input = kind_ == Kind::over_limit || (codec_ && codec_->inside_request());
+bool Connection::is_stalled(Clock::time_point now) {
+  const auto [sent_bytes, owes_reading] = output_.progress();
+  // What is not received from it, it does not owe.
+  const bool owes_input =
+      !paused_ && (kind_ == Kind::over_limit || (codec_ && codec_->inside_request()));
   const bool has_read = sent_bytes - sent_at_progress_bytes_ >= kProgressBytes;
   const bool has_sent = !owes_reading && std::exchange(progressed_, false);
   if (has_read || has_sent || (!owes_input && !owes_reading)) {
@@ -171,9 +139,14 @@ void Connection::receive() {
       progressed_ = true;
       received_since_progress_bytes_ = 0;
     }
-    pause_if_output_is_long();
+    pause_if_output_is_full();
   }
   if (draining_) advance();
+}
+
+void Connection::use(std::unique_ptr<StreamCodec> codec) {
+  codec_ = std::move(codec);
+  if (codec_->ordered()) output_.keep_order();
 }
 
 // Receives what one call gives and hands it to the codec; 0 when that is nothing. `more`: whether
@@ -192,8 +165,9 @@ std::size_t Connection::receive_once(bool& more) {
   }
   const auto bytes = static_cast<std::size_t>(result);
   more = bytes == space.size();
+  drain_budget_bytes_ -= std::min(drain_budget_bytes_, bytes);
   received_since_progress_bytes_ += bytes;
-  if (!codec_) codec_ = choose_codec(space.front(), context_.codec_options);
+  if (!codec_) use(choose_codec(space.front(), context_.codec_options));
   if (body.empty()) {
     codec_->push({space.data(), bytes});
   } else {
@@ -225,13 +199,15 @@ void Connection::decode() {
       case StreamCodec::Item::ping:
         context_.on_ping();
         write_pong(decoded.request.header.id);
+        // Or pings would keep one alive that is only to be told.
+        if (kind_ == Kind::over_limit && phase_ == Phase::open) finish();
         break;
       case StreamCodec::Item::request:
         take_request(decoded.request);
         break;
       case StreamCodec::Item::refused:
       case StreamCodec::Item::broken:
-        in_flight_.fetch_add(1);
+        output_.expect_answer();
         context_.intake.refuse(*this, {.id = decoded.request.header.id},
                                std::move(decoded.refusal));
         if (item == StreamCodec::Item::broken) finish();
@@ -242,7 +218,7 @@ void Connection::decode() {
 }
 
 void Connection::take_request(const FrameView& request) {
-  const std::size_t in_flight = in_flight_.fetch_add(1);
+  const std::size_t in_flight = output_.expect_answer();
   const ReplyTo to = {.id = request.header.id};
   if (kind_ == Kind::over_limit) {
     context_.intake.refuse(
@@ -266,13 +242,8 @@ void Connection::on_end_of_input() {
   if (phase_ == Phase::open) finish();
 }
 
-void Connection::pause_if_output_is_long() {
-  if (phase_ != Phase::open || paused_ || !write_armed_.load()) return;
-  {
-    const Lock lock(*this);
-    if (output_bytes_locked() <= context_.options.max_output_bytes) return;
-    advance_when_sent_ = true;
-  }
+void Connection::pause_if_output_is_full() {
+  if (phase_ != Phase::open || paused_ || !output_.is_full()) return;
   paused_ = true;
   event_del(readable_.get());
 }
@@ -281,10 +252,7 @@ void Connection::pause_if_output_is_long() {
 void Connection::finish() {
   phase_ = Phase::finishing;
   event_del(readable_.get());
-  {
-    const Lock lock(*this);
-    advance_when_answered_ = true;
-  }
+  output_.tell_when_answered();
   advance();
 }
 
@@ -292,27 +260,16 @@ void Connection::finish() {
 void Connection::advance() {
   context_.loop.assert_in_loop_thread();
   if (phase_ == Phase::closed || phase_ == Phase::lingering) return;
-  bool failed = false;
-  bool sent = false;
-  bool answered = false;
-  {
-    const Lock lock(*this);
-    failed = write_failed_;
-    sent = output_bytes_locked() == 0;
-    answered = in_flight_.load() == 0;
-    if (sent && write_armed_.load()) {
-      write_armed_ = false;
-      bufferevent_disable(stream_.get(), EV_WRITE);
-    }
-    if (sent) advance_when_sent_ = false;
-  }
-  if (failed) {
+  const ConnectionOutput::State output = output_.state();
+  const bool receives_no_more =
+      phase_ == Phase::finishing ||
+      (draining_ && (drain_budget_bytes_ == 0 || nothing_arrived(socket_.get())));
+  if (output.failed) {
     close();
-  } else if (sent && answered && (phase_ == Phase::finishing || draining_)) {
+  } else if (output.sent && output.answered && receives_no_more) {
     linger();
-  } else if (sent && paused_) {
-    paused_ = false;
-    if (phase_ == Phase::open) event_add(readable_.get(), nullptr);
+  } else if (output.has_room && std::exchange(paused_, false) && phase_ == Phase::open) {
+    event_add(readable_.get(), nullptr);
   }
 }
 
@@ -332,13 +289,7 @@ void Connection::linger() {
 void Connection::write_pong(std::uint64_t id) {
   std::string pong;
   append_header({.type = FrameType::pong, .id = id}, pong);
-  bool advance_now = false;
-  {
-    const Lock lock(*this);
-    write_locked(pong);
-    advance_now = wants_advance_locked();
-  }
-  if (advance_now) advance();
+  if (output_.write(pong)) advance();
 }
 
 void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {
@@ -347,127 +298,22 @@ void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const
         .status = Status::too_large,
         .payload = fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size())};
   }
-  ++replies.count;
   codec_->encode(to.id, reply, replies.bytes);
-  if (reply.payload.size() >= kReferenceBytes && !codec_->ordered()) {
-    replies.large.push_back({.at = replies.bytes.size(), .payload = std::move(reply.payload)});
+  if (reply.payload.size() >= ConnectionOutput::kReferenceBytes && !codec_->ordered()) {
+    replies.add_large(std::move(reply.payload));
   } else {
     replies.bytes += reply.payload;
   }
-  if (codec_->ordered()) replies.marks.push_back({.end = replies.bytes.size(), .id = to.id});
+  replies.mark(to.id);
 }
 
 std::size_t Connection::send(Replies& replies) noexcept {
-  std::size_t delivered = 0;
-  bool advance_now = false;
-  {
-    const Lock lock(*this);
-    in_flight_.fetch_sub(replies.count);
-    if (output_descriptor_ >= 0 && !write_failed_) {
-      delivered = replies.count;
-      if (!replies.marks.empty()) {
-        write_in_order_locked(replies);
-      } else {
-        std::size_t written = 0;
-        for (Replies::Large& large : replies.large) {
-          write_locked(std::string_view(replies.bytes).substr(written, large.at - written));
-          write_large_locked(large.payload);
-          written = large.at;
-        }
-        write_locked(std::string_view(replies.bytes).substr(written));
-      }
-      advance_now = wants_advance_locked();
-    }
+  const std::size_t answers = replies.count();
+  std::size_t undelivered = 0;
+  if (output_.send(replies, undelivered)) {
+    context_.loop.post([self = shared_from_this(), this] { advance(); });
   }
-  // What was not written, because the connection is closed or broken.
-  for (Replies::Large& large : replies.large) {
-    context_.intake.spare_bodies().give_back(std::move(large.payload));
-  }
-  replies.clear();
-  if (advance_now) context_.loop.post([self = shared_from_this(), this] { advance(); });
-  return delivered;
-}
-
-void Connection::write_in_order_locked(const Replies& replies) {
-  std::string in_turn;
-  std::string kept;
-  std::size_t begin = 0;
-  for (const Replies::Mark& mark : replies.marks) {
-    const auto bytes = std::string_view(replies.bytes).substr(begin, mark.end - begin);
-    begin = mark.end;
-    if (!order_.is_next(mark.id, bytes)) continue;
-    in_turn += bytes;
-    while (order_.take_next(kept)) in_turn += kept;
-  }
-  write_locked(in_turn);
-}
-
-// Sends what the socket takes now; the rest is left to the loop.
-void Connection::write_locked(std::string_view bytes) {
-  if (bytes.empty()) return;
-  appended_bytes_ += bytes.size();
-  bytes.remove_prefix(send_now_locked(bytes));
-  if (bytes.empty() || write_failed_) return;
-  leave_to_loop_locked(bufferevent_write(stream_.get(), bytes.data(), bytes.size()) == 0);
-}
-
-// As above, but what is left is not copied. Unless sending fails, the payload is taken, and its
-// memory given back before the peer can have the whole of it: then a peer that sends large payloads
-// one after the other has the memory of one and not of two.
-void Connection::write_large_locked(std::string& payload) {
-  SpareBodies& spare = context_.intake.spare_bodies();
-  const std::size_t tail_at = payload.size() - (payload.size() < kTailedBytes ? 0 : kTailBytes);
-  const std::size_t sent = send_now_locked(std::string_view(payload).substr(0, tail_at));
-  if (write_failed_) return;
-  if (sent == tail_at) {
-    appended_bytes_ += sent;
-    std::array<char, kTailBytes> tail;
-    const std::size_t tail_bytes = payload.copy(tail.data(), tail.size(), tail_at);
-    spare.give_back(std::move(payload));
-    write_locked({tail.data(), tail_bytes});
-    return;
-  }
-  appended_bytes_ += payload.size();
-  std::unique_ptr<HeldPayload> held(new HeldPayload{std::move(payload), spare});
-  const bool appended =
-      evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->bytes.data() + sent,
-                             held->bytes.size() - sent, release_held, held.get()) == 0;
-  if (appended) static_cast<void>(held.release());
-  leave_to_loop_locked(appended);
-}
-
-// Returns how much the socket took; nothing while a remainder is before it.
-std::size_t Connection::send_now_locked(std::string_view bytes) {
-  std::size_t sent = 0;
-  while (sent < bytes.size() && !write_armed_.load() && !write_failed_) {
-    const ssize_t result = ::send(output_descriptor_, bytes.data() + sent, bytes.size() - sent,
-                                  MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (result >= 0) {
-      sent += static_cast<std::size_t>(result);
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      break;
-    } else if (errno != EINTR) {
-      write_failed_ = true;
-    }
-  }
-  return sent;
-}
-
-// Half an answer would make nonsense of all that follow, so failing to append breaks the output.
-void Connection::leave_to_loop_locked(bool appended) {
-  if (!appended) write_failed_ = true;
-  if (write_failed_ || write_armed_.exchange(true)) return;
-  bufferevent_enable(stream_.get(), EV_WRITE);
-}
-
-std::size_t Connection::output_bytes_locked() const {
-  return evbuffer_get_length(bufferevent_get_output(stream_.get()));
-}
-
-bool Connection::wants_advance_locked() const {
-  if (write_failed_) return true;
-  if (output_bytes_locked() > 0) return false;
-  return advance_when_sent_ || (advance_when_answered_ && in_flight_.load() == 0);
+  return answers - undelivered;
 }
 
 }  // namespace evpool

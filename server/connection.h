@@ -3,15 +3,12 @@
 //
 // Lifetime: shared by the table of connections, while it is open, and by every batch of jobs that
 // owes it answers. close() frees the socket at once, whatever batches still hold; their answers
-// then go nowhere. The bufferevent lives as long as the connection, so a worker that locks it locks
-// something.
+// then go nowhere.
 //
-// Output: a worker that answers sends what the socket takes by itself, under the bufferevent's
-// lock, and leaves only a remainder to the bufferevent and so to the loop: bufferevent_write alone
-// would cost a wake-up of the loop, and six system calls, for every reply.
+// Bounded: of a peer that does not read its replies, or, on an ordered stream, whose next reply is
+// not there yet, no more is received than max_output_bytes of replies and (ordered) as many
+// requests in flight as may be.
 #pragma once
-
-#include <event2/bufferevent.h>
 
 #include <atomic>
 #include <cstddef>
@@ -21,9 +18,9 @@
 #include <string>
 #include <string_view>
 
+#include "server/connection_output.h"
 #include "server/event_loop.h"
 #include "server/intake.h"
-#include "server/reply_order.h"
 #include "server/reply_path.h"
 #include "server/server.h"
 #include "server/stream_codec.h"
@@ -58,13 +55,14 @@ class Connection final : public ReplyPath {
 
   // Starts to receive. REQUIRES: owned by a shared_ptr.
   void open();
-  // Answers what has arrived, then closes once all is answered and sent.
+  // Answers what has arrived, all of it, then closes once that is sent.
   void drain();
   // Closes now; what has not been sent is lost. The context's on_closed is called, once.
   void close();
-  // Whether the peer has made no progress for too long with what it owes: the rest of a request, or
-  // the reading of replies. Called every second or so.
-  [[nodiscard]] bool is_stalled(Clock::time_point now);
+  // Closes it if the peer has lingered for long enough, or has made no progress for too long with
+  // what it owes: the rest of a request, or the reading of replies; true in the latter case. Called
+  // every second or so.
+  bool close_if_stalled(Clock::time_point now);
 
   // Any thread.
   [[nodiscard]] bool gone() const override { return gone_.load(); }
@@ -78,33 +76,22 @@ class Connection final : public ReplyPath {
     lingering,  // has said that it sends no more; discards input until the peer has closed
     closed,
   };
-  class Lock;
-  struct BuffereventDeleter {
-    void operator()(bufferevent* stream) const { bufferevent_free(stream); }
-  };
-
   void on_readable();
   void receive();
+  void use(std::unique_ptr<StreamCodec> codec);
   std::size_t receive_once(bool& more);
   void discard_input();
   void decode();
   void take_request(const FrameView& request);
   void refuse(std::uint64_t id, Reply reply);
   void on_end_of_input();
-  void pause_if_output_is_long();
+  void pause_if_output_is_full();
   void finish();
   void advance();
   void linger();
   void write_pong(std::uint64_t id);
 
-  // REQUIRES: the bufferevent is locked.
-  void write_in_order_locked(const Replies& replies);
-  void write_locked(std::string_view bytes);
-  void write_large_locked(std::string& payload);
-  [[nodiscard]] std::size_t send_now_locked(std::string_view bytes);
-  void leave_to_loop_locked(bool appended);
-  [[nodiscard]] std::size_t output_bytes_locked() const;
-  [[nodiscard]] bool wants_advance_locked() const;
+  [[nodiscard]] bool is_stalled(Clock::time_point now);
 
   ConnectionContext& context_;
   const Kind kind_;
@@ -113,7 +100,8 @@ class Connection final : public ReplyPath {
   Descriptor socket_;
   Phase phase_ = Phase::open;
   bool draining_ = false;
-  bool paused_ = false;  // does not receive until the output is sent
+  std::size_t drain_budget_bytes_ = 0;  // so much more is received of a peer that goes on sending
+  bool paused_ = false;                 // does not receive until the output has room
   bool peer_ended_ = false;
   UniqueEvent readable_;
   std::unique_ptr<StreamCodec> codec_;  // set before the first request; encode() by any thread
@@ -123,20 +111,9 @@ class Connection final : public ReplyPath {
   Clock::time_point progress_at_ = Clock::now();
   Clock::time_point linger_until_{};
 
-  // Guarded by the bufferevent's lock.
-  int output_descriptor_ = -1;        // -1 once closed
-  std::uint64_t appended_bytes_ = 0;  // to the output, ever
-  bool write_failed_ = false;
-  bool advance_when_sent_ = false;      // somebody waits for the output to be empty,
-  bool advance_when_answered_ = false;  // and for nothing in flight
-  ReplyOrder order_;
-
-  // Requests not yet answered. Raised by the loop, lowered under the lock.
-  std::atomic<std::size_t> in_flight_{0};
-  // The loop is to send a remainder. Written under the lock.
-  std::atomic<bool> write_armed_{false};
+  // Any thread.
   std::atomic<bool> gone_{false};
-  const std::unique_ptr<bufferevent, BuffereventDeleter> stream_;
+  ConnectionOutput output_;
 };
 
 }  // namespace evpool

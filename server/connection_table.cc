@@ -96,9 +96,7 @@ void ConnectionTable::close_all() {
 void ConnectionTable::sweep() {
   const Clock::time_point now = Clock::now();
   for (const auto& connection : snapshot()) {
-    if (!connection->is_stalled(now)) continue;
-    connection->close();
-    counts_.stalled.fetch_add(1);
+    if (connection->close_if_stalled(now)) counts_.stalled.fetch_add(1);
   }
 }
 

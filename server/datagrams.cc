@@ -129,14 +129,14 @@ class Messages {
 
   // Those that follow with the same peer and size, and a last one that is shorter.
   [[nodiscard]] std::size_t end_of_group(std::size_t begin) const {
-    const PeerAddress& peer = replies_.marks[begin].peer;
+    const PeerAddress& peer = replies_.peers[begin];
     const std::size_t segment_bytes = size_of(begin);
     std::size_t end = begin + 1;
     if (segment_bytes == 0) return end;
     while (end < replies_.marks.size() && end - begin < kMaxSegments &&
            size_of(end) <= segment_bytes && size_of(end) > 0 &&
            replies_.marks[end].end - begin_of(begin) <= kMaxDatagramBytes &&
-           std::memcmp(&replies_.marks[end].peer, &peer, peer.size()) == 0) {
+           std::memcmp(&replies_.peers[end], &peer, peer.size()) == 0) {
       ++end;
       if (size_of(end - 1) < segment_bytes) break;
     }
@@ -151,7 +151,7 @@ class Messages {
                     .iov_len = replies_.marks[end - 1].end - begin_of(begin)};
     headers_[at] = {};
     msghdr& header = headers_[at].msg_hdr;
-    const PeerAddress& peer = replies_.marks[begin].peer;
+    const PeerAddress& peer = replies_.peers[begin];
     header.msg_name = const_cast<sockaddr*>(&peer.any);
     header.msg_namelen = peer.size();
     header.msg_iov = &vectors_[at];

@@ -223,7 +223,7 @@ void Dispatcher::deliver(JobBatch& batch, Outcomes& outcomes) noexcept {
       counter(static_cast<Status>(status)).fetch_add(answers, std::memory_order_relaxed);
     }
   }
-  const std::size_t answers = batch.replies.count;
+  const std::size_t answers = batch.replies.count();
   count_undelivered(answers - batch.path->send(batch.replies));
   // With draining_, in one order for all threads: either begin_drain's caller sees no request in
   // flight, or the last request sees the drain.

@@ -79,7 +79,7 @@ void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) 
 void Intake::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) {
   loop_.assert_in_loop_thread();
   wake_at_end_of_round();
-  if (refused_path_.get() != &path || refusals_.count == JobBatch::kMaxJobs) {
+  if (refused_path_.get() != &path || refusals_.count() == JobBatch::kMaxJobs) {
     send_refusals();
     refused_path_ = path.shared_from_this();
   }
@@ -117,7 +117,7 @@ void Intake::wake_at_end_of_round() {
 
 void Intake::send_refusals() {
   if (!refusals_.empty()) {
-    const std::size_t answers = refusals_.count;
+    const std::size_t answers = refusals_.count();
     dispatcher_.count_undelivered(answers - refused_path_->send(refusals_));
   }
   refused_path_.reset();

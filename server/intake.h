@@ -35,6 +35,9 @@ class Intake {
   // Counts and answers a request that never becomes a job.
   void refuse(ReplyPath& path, const ReplyTo& to, Reply reply);
 
+  // Counts answers that were taken to be sent, and could not be.
+  void count_undelivered(std::size_t answers) { dispatcher_.count_undelivered(answers); }
+
   // Memory for payloads; any thread.
   [[nodiscard]] SpareBodies& spare_bodies() { return dispatcher_.spare_bodies(); }
 

@@ -19,8 +19,9 @@ IoThread::~IoThread() {
   close_connections();
 }
 
-void IoThread::add_endpoint(Descriptor socket) {
-  endpoints_.push_back(std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::move(socket)));
+void IoThread::add_endpoint(Descriptor socket, std::span<const std::uint16_t> own_ports) {
+  endpoints_.push_back(
+      std::make_shared<UdpEndpoint>(loop_, intake_, options_, own_ports, std::move(socket)));
 }
 
 void IoThread::start(const std::string& name) {

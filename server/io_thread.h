@@ -10,6 +10,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,8 @@ class IoThread {
 
   [[nodiscard]] EventLoop& loop() { return loop_; }
 
-  // Before the thread is started, or on it.
-  void add_endpoint(Descriptor socket);
+  // Before the thread is started, or on it. As UdpEndpoint's constructor.
+  void add_endpoint(Descriptor socket, std::span<const std::uint16_t> own_ports);
 
   // Runs the loop in a thread of its own, with all asynchronous signals blocked. Throws
   // std::system_error.

@@ -9,8 +9,6 @@
 namespace evpool {
 namespace {
 
-// So many connections are accepted before the loop looks after those it has.
-constexpr int kAcceptQuota = 64;
 // After a failure for want of descriptors or memory: long enough not to spin, short enough that a
 // peer does not notice.
 constexpr std::chrono::milliseconds kBackOff{50};
@@ -43,7 +41,7 @@ Listener::Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const L
   event_add(acceptable_.get(), nullptr);
 }
 
-void Listener::accept_some() {
+bool Listener::accept_some() {
   for (int i = 0; i < kAcceptQuota; ++i) {
     Descriptor accepted(accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (accepted.valid()) {
@@ -51,11 +49,12 @@ void Listener::accept_some() {
       continue;
     }
     const int error = errno;
-    if (error == EAGAIN || error == EWOULDBLOCK) return;
+    if (error == EAGAIN || error == EWOULDBLOCK) return false;
     if (is_about_one_connection(error)) continue;
     back_off(error);
-    return;
+    return false;
   }
+  return true;
 }
 
 // The failure would come again at once, and again, so let the loop do something else meanwhile.

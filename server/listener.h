@@ -12,6 +12,9 @@ namespace evpool {
 
 class Listener {
  public:
+  // So many connections are accepted before the loop looks after those it has.
+  static constexpr int kAcceptQuota = 64;
+
   // Who serves a connection from now on; must not throw.
   using Take = std::function<void(Descriptor socket, bool raw)>;
 
@@ -21,8 +24,8 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Takes who waits in the backlog, up to a quota.
-  void accept_some();
+  // Takes who waits in the backlog, up to a quota. Whether there may be more.
+  bool accept_some();
 
  private:
   void back_off(int error);

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -91,6 +92,8 @@ int serve(evpool::DaemonOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A log that nobody reads any more is no reason to end before the jobs have.
+  std::signal(SIGPIPE, SIG_IGN);
   evpool::DaemonOptions options;
   if (const auto status = evpool::parse_command_line(argc, argv, options)) return *status;
   raise_descriptor_limit();

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/socket.h"
@@ -13,11 +14,9 @@
 namespace evpool {
 
 struct Replies {
-  // Where the bytes of an answer end, for paths that have to know.
   struct Mark {
-    std::size_t end = 0;
+    std::size_t end = 0;   // of the answer, in all bytes, those of large payloads included
     std::uint64_t id = 0;  // of an ordered stream: whose turn it is
-    PeerAddress peer{};    // of a UDP endpoint: whom it is for
   };
   // A payload that is not copied; it goes between the bytes.
   struct Large {
@@ -25,17 +24,27 @@ struct Replies {
     std::string payload;
   };
 
-  std::size_t count = 0;
   std::string bytes;
-  std::vector<Mark> marks;
+  std::vector<Mark> marks;         // one for each answer
+  std::vector<PeerAddress> peers;  // of a UDP endpoint: whom each is for
   std::vector<Large> large;
+  std::size_t large_bytes = 0;
 
-  [[nodiscard]] bool empty() const { return count == 0; }
+  [[nodiscard]] std::size_t count() const { return marks.size(); }
+  [[nodiscard]] bool empty() const { return marks.empty(); }
+  // REQUIRES: `payload` belongs to the answer that is marked next.
+  void add_large(std::string payload) {
+    large_bytes += payload.size();
+    large.push_back({.at = bytes.size(), .payload = std::move(payload)});
+  }
+  // What was appended since the last mark is an answer.
+  void mark(std::uint64_t id) { marks.push_back({.end = bytes.size() + large_bytes, .id = id}); }
   void clear() {
-    count = 0;
     bytes.clear();
     marks.clear();
+    peers.clear();
     large.clear();
+    large_bytes = 0;
   }
 };
 

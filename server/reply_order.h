@@ -1,8 +1,10 @@
 // Puts the replies of an ordered stream back into the order of their requests. Not thread-safe: the
-// connection's lock guards it. Bounded by the connection's bound on requests in flight.
+// connection's lock guards it. As large as what is kept: who adds to it looks at held_bytes(), and
+// reads no further requests of a stream that has it keep much.
 #pragma once
 
 #include <cassert>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -23,6 +25,7 @@ class ReplyOrder {
     }
     [[maybe_unused]] const bool added = held_.emplace(id, bytes).second;
     assert(added);
+    held_bytes_ += bytes.size();
     return false;
   }
 
@@ -32,13 +35,19 @@ class ReplyOrder {
     if (first == held_.end() || first->first != next_id_) return false;
     bytes = std::move(first->second);
     held_.erase(first);
+    held_bytes_ -= bytes.size();
     ++next_id_;
     return true;
   }
 
+  // Answers that are kept, and their bytes.
+  [[nodiscard]] std::size_t held() const { return held_.size(); }
+  [[nodiscard]] std::size_t held_bytes() const { return held_bytes_; }
+
  private:
   std::uint64_t next_id_ = 0;
   std::map<std::uint64_t, std::string> held_;
+  std::size_t held_bytes_ = 0;
 };
 
 }  // namespace evpool

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <ctime>
@@ -20,6 +21,10 @@ namespace {
 
 // What runs when the drain has run out of time is asked to stop, and has this long to do so.
 constexpr std::chrono::milliseconds kStopGrace{1000};
+
+// Quotas of connections accepted from each listener when a drain begins: the largest backlog that
+// Linux grants by default, and no more, as peers may go on connecting.
+constexpr int kDrainAccepts = SOMAXCONN / Listener::kAcceptQuota;
 
 // More than any machine's network needs; a larger number is a mistake.
 constexpr std::size_t kMaxIoThreads = 64;
@@ -90,6 +95,7 @@ class Server::Implementation {
         tcp_(bind_all("tcp", options_.tcp, Transport::tcp)),
         tcp_raw_(bind_all("tcp-raw", options_.tcp_raw, Transport::tcp)),
         udp_(bind_all("udp", options_.udp, Transport::udp)),
+        udp_ports_(ports_of(udp_)),
         dispatcher_(std::move(handlers),
                     {.workers = options_.workers,
                      .capacity_tasks = options_.queue_tasks,
@@ -165,6 +171,13 @@ class Server::Implementation {
     return sockets;
   }
 
+  static std::vector<std::uint16_t> ports_of(const std::vector<Descriptor>& sockets) {
+    std::vector<std::uint16_t> ports;
+    ports.reserve(sockets.size());
+    for (const Descriptor& socket : sockets) ports.push_back(local_address(socket).port);
+    return ports;
+  }
+
   void add_listener(Descriptor socket, bool raw) {
     listeners_.push_back(std::make_unique<Listener>(
         first_loop(),
@@ -180,7 +193,7 @@ class Server::Implementation {
       const int granted_bytes = set_receive_buffer(sockets[i], options_.receive_buffer_bytes);
       log_(LogLevel::info, "udp {}: receive buffer {} bytes granted, {} asked for",
            to_string(local_address(sockets[i])), granted_bytes, options_.receive_buffer_bytes);
-      io_threads_[i]->add_endpoint(std::move(sockets[i]));
+      io_threads_[i]->add_endpoint(std::move(sockets[i]), udp_ports_);
     }
   }
 
@@ -203,7 +216,10 @@ class Server::Implementation {
     log_(LogLevel::info, "draining: {} requests in flight", dispatcher_.in_flight());
     dispatcher_.begin_drain();
     // Who is in the backlog has been let in by the kernel, and is answered rather than reset.
-    for (const auto& listener : listeners_) listener->accept_some();
+    for (const auto& listener : listeners_) {
+      for (int i = 0; i < kDrainAccepts && listener->accept_some(); ++i) {
+      }
+    }
     listeners_.clear();
     // After the connections just given to them.
     for (const auto& io_thread : io_threads_) {
@@ -213,8 +229,14 @@ class Server::Implementation {
   }
 
   void on_drain_timeout() {
-    log_(LogLevel::warning, "the drain timed out: {} requests in flight; stopping them",
-         dispatcher_.in_flight());
+    const std::size_t in_flight = dispatcher_.in_flight();
+    if (in_flight == 0) {
+      log_(LogLevel::warning, "the drain timed out: {} connections have not read their replies",
+           counts_.open.load());
+      first_loop().exit();
+      return;
+    }
+    log_(LogLevel::warning, "the drain timed out: {} requests in flight; stopping them", in_flight);
     dispatcher_.abandon();
     EventLoop::arm(*grace_timer_, kStopGrace);
   }
@@ -240,6 +262,7 @@ class Server::Implementation {
   std::vector<Descriptor> tcp_;
   std::vector<Descriptor> tcp_raw_;
   std::vector<Descriptor> udp_;
+  const std::vector<std::uint16_t> udp_ports_;
   ConnectionCounts counts_;
   Dispatcher dispatcher_;
   std::vector<std::unique_ptr<IoThread>> io_threads_;

@@ -15,8 +15,8 @@
 // std::runtime_error, std::system_error or std::invalid_argument with a whole sentence and leaves
 // nothing behind.
 //
-// Guarantee: every request that was received is answered exactly once, or counted as undelivered
-// when its peer has gone.
+// Guarantee: every request that was received is answered exactly once; an answer that the kernel
+// did not take whole, because its peer has gone or does not read, is counted as undelivered.
 #pragma once
 
 #include <chrono>
@@ -54,8 +54,12 @@ struct ServerOptions {
   bool udp_offload = true;
   std::uint32_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::size_t max_connections = 10'000;
-  std::size_t max_in_flight_per_connection = 8'192;  // one more is answered busy
-  // A connection with more than this waiting to be sent is not read from until it has been sent.
+  // One more is answered busy. Where replies keep the order of the requests (text, raw), an answer
+  // that waits for its turn is in flight, and the connection is not read from instead, so that only
+  // what was received with the last is busy.
+  std::size_t max_in_flight_per_connection = 8'192;
+  // A connection with more than this waiting to be sent, or for its turn, is not read from until it
+  // has been sent.
   std::size_t max_output_bytes = 8 << 20;
 
   // The deadline of a request that names none.

@@ -14,11 +14,12 @@ struct Statistics {
   std::uint64_t cancelled = 0;  // the peer had gone before the start, or the handler was stopped
   std::uint64_t refused = 0;    // busy, not_found, too_large, bad_request, shutting_down
 
-  // Of those above, answers that could not be sent: the peer had gone, or the kernel refused.
+  // Of those above, answers that the kernel did not take whole: the peer had gone or did not read,
+  // or the kernel refused.
   std::uint64_t undelivered = 0;
 
   std::uint64_t pings = 0;
-  std::uint64_t datagrams_ignored = 0;  // replies sent to us, and echoes of our own port
+  std::uint64_t datagrams_ignored = 0;  // replies sent to us, and what may be one
   std::uint64_t datagrams_dropped = 0;  // by the kernel, for want of receive buffer
   std::uint64_t connections_accepted = 0;
   std::uint64_t connections_refused = 0;  // over max_connections, or no descriptor left

@@ -1,6 +1,7 @@
 #include "server/udp_endpoint.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <utility>
@@ -19,12 +20,12 @@ constexpr int kDrainQuotaBatches = 4096;
 }  // namespace
 
 UdpEndpoint::UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& options,
-                         Descriptor socket)
+                         std::span<const std::uint16_t> own_ports, Descriptor socket)
     : loop_(loop),
       intake_(intake),
       options_(options),
+      own_ports_(own_ports),
       socket_(std::move(socket)),
-      port_(local_address(socket_).port),
       readable_(loop.new_event(
           socket_.get(), EV_READ | EV_PERSIST,
           [](int, short, void* argument) {
@@ -67,8 +68,8 @@ void UdpEndpoint::encode(const ReplyTo& to, Reply& reply, Replies& replies) cons
                         replies.bytes);
   }
   replies.bytes += reply.payload;
-  replies.marks.push_back({.end = replies.bytes.size(), .peer = origin.peer});
-  ++replies.count;
+  replies.mark(to.id);
+  replies.peers.push_back(origin.peer);
 }
 
 std::size_t UdpEndpoint::send(Replies& replies) noexcept {
@@ -102,8 +103,7 @@ void UdpEndpoint::take_datagram(const ReceivedDatagram& datagram) {
   const Origin origin = {.peer = peer,
                          .limit_bytes = answer_limit_bytes(peer, bytes.size()),
                          .raw = !looks_like_frame(bytes)};
-  // A raw answer of another server comes from the port that it listens on, most likely ours.
-  if (origin.raw ? peer.port() == port_ : !is_answerable(bytes)) {
+  if (origin.raw ? may_be_raw_answer(peer) : !is_answerable(bytes)) {
     ignored_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
@@ -116,6 +116,12 @@ void UdpEndpoint::take_datagram(const ReceivedDatagram& datagram) {
     error = decode_datagram(bytes, request);
   }
   take_request(origin, request, error, datagram.truncated || bytes.size() > limit_bytes);
+}
+
+// Another server's port is most likely one of ours, too.
+bool UdpEndpoint::may_be_raw_answer(const PeerAddress& peer) const {
+  return peer.port() < IPPORT_RESERVED ||
+         std::find(own_ports_.begin(), own_ports_.end(), peer.port()) != own_ports_.end();
 }
 
 void UdpEndpoint::take_request(const Origin& origin, const FrameView& request, FrameError error,
@@ -135,7 +141,8 @@ void UdpEndpoint::take_request(const Origin& origin, const FrameView& request, F
     pings_.fetch_add(1, std::memory_order_relaxed);
     Replies pong;
     append_header({.type = FrameType::pong, .id = to.id}, pong.bytes);
-    pong.marks.push_back({.end = pong.bytes.size(), .peer = origin.peer});
+    pong.mark(to.id);
+    pong.peers.push_back(origin.peer);
     send_datagrams(socket_, pong, offload_);
   } else {
     intake_.take(*this, to, request);

@@ -5,12 +5,15 @@
 // when the last of them is gone.
 //
 // A peer's address is not proven, so off loopback no answer is longer than what it answers: the
-// server is no amplifier. Nothing that looks like an answer is ever answered: two servers cannot
-// talk each other to death.
+// server is no amplifier. No frame that is an answer is ever answered. A raw answer looks like any
+// payload, so what comes from where raw answers would come from is ignored: from the server's own
+// ports, and from those below 1024, where echo, DNS and the like answer. Otherwise one datagram
+// with a forged source would have two of them talk to each other without end.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "server/datagrams.h"
@@ -24,8 +27,10 @@ namespace evpool {
 
 class UdpEndpoint final : public ReplyPath {
  public:
-  // What is given must outlive this. Throws std::runtime_error.
-  UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& options, Descriptor socket);
+  // `own_ports`: of the server's UDP sockets. What is given must outlive this. Throws
+  // std::runtime_error.
+  UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& options,
+              std::span<const std::uint16_t> own_ports, Descriptor socket);
 
   // The loop's thread only. REQUIRES: owned by a shared_ptr.
   void open();
@@ -46,6 +51,7 @@ class UdpEndpoint final : public ReplyPath {
   // Receives one batch; false when nothing more is there.
   bool receive_batch();
   void take_datagram(const ReceivedDatagram& datagram);
+  [[nodiscard]] bool may_be_raw_answer(const PeerAddress& peer) const;
   void take_request(const Origin& origin, const FrameView& request, FrameError error,
                     bool over_limit);
   void refuse(const ReplyTo& to, Status status, std::string why);
@@ -53,8 +59,8 @@ class UdpEndpoint final : public ReplyPath {
   EventLoop& loop_;
   Intake& intake_;
   const ServerOptions& options_;
+  const std::span<const std::uint16_t> own_ports_;
   const Descriptor socket_;
-  const std::uint16_t port_;
 
   // The loop's thread only.
   UniqueEvent readable_;

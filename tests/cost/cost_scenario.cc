@@ -88,7 +88,7 @@ class Scenario {
   Descriptor connect_udp() {
     Descriptor endpoint = bind_socket("udp", {"127.0.0.1", 0}, Transport::udp);
     Descriptor peer = connect_to(endpoint, SOCK_DGRAM);
-    io_.add_endpoint(std::move(endpoint));
+    io_.add_endpoint(std::move(endpoint), {});
     io_.open();
     return peer;
   }

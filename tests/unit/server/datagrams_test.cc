@@ -43,8 +43,8 @@ PeerAddress address_of(const Descriptor& socket) {
 
 void append(Replies& replies, const PeerAddress& peer, const std::string& bytes) {
   replies.bytes += bytes;
-  replies.marks.push_back({.end = replies.bytes.size(), .peer = peer});
-  ++replies.count;
+  replies.mark(0);
+  replies.peers.push_back(peer);
 }
 
 class Datagrams : public testing::Test {

@@ -30,16 +30,15 @@ class RecordedPath final : public ReplyPath {
 
   void encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept override {
     replies.bytes += reply.payload;
-    replies.marks.push_back({.end = replies.bytes.size(), .id = to.id});
-    ++replies.count;
+    replies.mark(to.id);
     const std::lock_guard lock(mutex_);
     encoded_[to.id].push_back({reply.status, reply.payload});
   }
 
   std::size_t send(Replies& replies) noexcept override {
     const std::lock_guard lock(mutex_);
-    sends_.push_back(replies.count);
-    answered_ += replies.count;
+    sends_.push_back(replies.count());
+    answered_ += replies.count();
     replies.clear();
     changed_.notify_all();
     return sends_.back();

@@ -358,9 +358,15 @@ TEST(ServerTcp, one_connection_too_many_is_told_so_in_its_own_tongue) {
   Peer text = Peer::tcp(server.tcp());
   text.send("upper x\n");
   EXPECT_EQ(text.receive_to_end(), "ERR busy the server has too many connections\n");
+  Peer pinging = Peer::tcp(server.tcp());
+  std::string ping;
+  append_header({.type = FrameType::ping, .id = 9}, ping);
+  pinging.send(ping);
+  EXPECT_EQ(pinging.receive_frame().header.type, FrameType::pong);
+  EXPECT_EQ(pinging.receive_to_end(), "") << "or pings would keep it";
   first.send(request_frame(2, "echo", "unharmed"));
   EXPECT_EQ(first.receive_frame().payload, "unharmed");
-  EXPECT_EQ(server.drain().statistics.connections_refused, 2U);
+  EXPECT_EQ(server.drain().statistics.connections_refused, 3U);
 }
 
 TEST(ServerTcp, text_lines_are_answered_in_their_order) {

@@ -79,16 +79,19 @@ TEST(ServerUdp, never_answers_what_looks_like_an_answer) {
   EXPECT_EQ(server.drain().statistics.datagrams_ignored, 3U);
 }
 
-TEST(ServerUdp, raw_datagrams_from_its_own_port_number_are_not_answered) {
-  RunningServer server;
-  // Another address of this host with the server's port: as another server's raw reply would come.
+TEST(ServerUdp, raw_datagrams_from_a_port_number_of_its_own_are_not_answered) {
+  ServerOptions options = local_options();
+  options.udp.push_back({"127.0.0.1", 0});
+  RunningServer server(options);
+  // Another address of this host with the other socket's port: as a server's raw reply would come.
   const int twin = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
-  at.sin_port = htons(server.udp());
+  at.sin_port = htons(server->listening().at(3).address.port);
   ASSERT_EQ(bind(twin, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  at.sin_port = htons(server.udp());
   ASSERT_EQ(sendto(twin, "HELLO", 5, 0, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 5);
   close(twin);
   server.wait_for([](const Statistics& counts) { return counts.datagrams_ignored == 1; });

@@ -44,7 +44,7 @@ class UdpEndpointFit : public testing::Test {
     const Origin origin = {.limit_bytes = limit_bytes, .raw = raw};
     Replies replies;
     endpoint_->encode({.origin = &origin}, reply, replies);
-    EXPECT_EQ(replies.count, 1U);
+    EXPECT_EQ(replies.count(), 1U);
     EXPECT_LE(replies.bytes.size(), limit_bytes);
     return {.status = reply.status, .payload = replies.bytes.substr(raw ? 0 : kFrameHeaderBytes)};
   }
@@ -54,8 +54,9 @@ class UdpEndpointFit : public testing::Test {
   Dispatcher dispatcher_{Handlers{}, {}, std::chrono::milliseconds(1000), [] {}};
   Intake intake_{loop_, dispatcher_};
   const ServerOptions options_{};
-  const std::shared_ptr<UdpEndpoint> endpoint_ = std::make_shared<UdpEndpoint>(
-      loop_, intake_, options_, bind_socket("udp", {"127.0.0.1", 0}, Transport::udp));
+  const std::shared_ptr<UdpEndpoint> endpoint_ =
+      std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::span<const std::uint16_t>{},
+                                    bind_socket("udp", {"127.0.0.1", 0}, Transport::udp));
 };
 
 TEST_F(UdpEndpointFit, a_result_that_just_fits_is_left_alone) {

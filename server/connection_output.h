@@ -1,0 +1,125 @@
+// What a TCP connection sends. Whoever has an answer sends what the socket takes by itself, under
+// the bufferevent's lock, and leaves only a remainder to the bufferevent and so to the loop:
+// bufferevent_write alone would cost a wake-up of the loop, and six system calls, for every reply.
+//
+// Any thread, but for what says otherwise. The bufferevent lives as long as this, so a worker that
+// locks it locks something.
+#pragma once
+
+#include <event2/bufferevent.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/event_loop.h"
+#include "server/replies.h"
+#include "server/reply_order.h"
+#include "server/spare_bodies.h"
+
+namespace evpool {
+
+class ConnectionOutput {
+ public:
+  // From here on a payload is handed to libevent by reference: below, the copy is cheaper than the
+  // bookkeeping: libevent allocates a chain for each reference.
+  static constexpr std::size_t kReferenceBytes = std::size_t{16} << 10U;
+
+  struct Bounds {
+    std::size_t bytes = 0;     // that wait to be sent, or for their turn
+    std::size_t requests = 0;  // if the order is kept: in flight
+  };
+
+  // The loop calls `on_sent` when it has sent a remainder, and `on_failure` when it could not, with
+  // `argument`. What is given must outlive this, but for the descriptor. Throws std::runtime_error.
+  ConnectionOutput(const EventLoop& loop, int descriptor, const Bounds& bounds, SpareBodies& spare,
+                   bufferevent_data_cb on_sent, bufferevent_event_cb on_failure, void* argument);
+  ConnectionOutput(const ConnectionOutput&) = delete;
+  ConnectionOutput& operator=(const ConnectionOutput&) = delete;
+
+  // --- Sending. Each says whether the connection is to look at state(), on the loop's thread.
+
+  // Sends and clears the answers. `undelivered`: how many could not be.
+  [[nodiscard]] bool send(Replies& replies, std::size_t& undelivered);
+  // What is no answer.
+  [[nodiscard]] bool write(std::string_view bytes);
+
+  // --- The loop's thread only.
+
+  // Answers are to leave in the order of their requests. REQUIRES: none was expected yet.
+  void keep_order() { ordered_ = true; }
+  // One more request is in flight: not answered, or its answer waits for its turn. How many there
+  // were before.
+  std::size_t expect_answer() { return in_flight_.fetch_add(1); }
+
+  // More waits than the bounds allow. Then send() will say when there is room again.
+  [[nodiscard]] bool is_full();
+  // From now on send() says when nothing is in flight.
+  void tell_when_answered();
+
+  struct State {
+    bool failed = false;    // nothing can be sent any more
+    bool sent = false;      // nothing waits to be sent
+    bool answered = false;  // nothing is in flight
+    bool has_room = false;  // so little waits that more requests may come
+  };
+  [[nodiscard]] State state();
+
+  struct Progress {
+    std::uint64_t sent_bytes = 0;  // ever
+    bool waits = false;            // for the peer to read
+  };
+  [[nodiscard]] Progress progress() const;
+
+  // Sends nothing from now on; the descriptor may then be closed. Returns how many answers that
+  // send() took are lost.
+  [[nodiscard]] std::size_t close();
+
+ private:
+  class Lock;
+  struct BuffereventDeleter {
+    void operator()(bufferevent* stream) const { bufferevent_free(stream); }
+  };
+
+  // REQUIRES: the bufferevent is locked.
+  void write_unordered_locked(Replies& replies);
+  void write_in_order_locked(const Replies& replies);
+  [[nodiscard]] std::size_t settle_locked(std::uint64_t begin,
+                                          std::span<const Replies::Mark> answers);
+  void write_locked(std::string_view bytes);
+  void write_large_locked(std::string& payload);
+  [[nodiscard]] std::size_t send_now_locked(std::string_view bytes);
+  void leave_to_loop_locked(bool appended, std::size_t bytes);
+  [[nodiscard]] std::size_t waiting_bytes_locked() const;
+  [[nodiscard]] std::uint64_t sent_bytes_locked() const;
+  [[nodiscard]] bool has_room_locked() const;
+  [[nodiscard]] bool is_news_locked() const;
+
+  const Bounds bounds_;
+  SpareBodies& spare_;
+  bool ordered_ = false;  // constant once an answer is expected
+
+  // Guarded by the bufferevent's lock.
+  int descriptor_;                    // -1 once closed
+  std::uint64_t appended_bytes_ = 0;  // sent, or waiting to be; ever
+  bool write_failed_ = false;
+  bool tell_of_room_ = false;
+  bool tell_when_answered_ = false;
+  ReplyOrder order_;
+  // Where answers end that had not been sent whole when they were appended.
+  std::vector<std::uint64_t> unsent_ends_;
+  std::vector<Replies::Mark> in_turn_;  // what write_in_order_locked works with
+
+  // Raised by the loop, lowered under the lock.
+  std::atomic<std::size_t> in_flight_{0};
+  // The loop is to send a remainder. Written under the lock.
+  std::atomic<bool> write_armed_{false};
+  const std::unique_ptr<bufferevent, BuffereventDeleter> stream_;
+};
+
+}  // namespace evpool
