@@ -82,8 +82,8 @@ class Dispatcher {
 
   void run(std::unique_ptr<JobBatch> batch) noexcept;
   void discard(std::unique_ptr<JobBatch> batch) noexcept;
-  static std::optional<Reply> refusal_of(const JobBatch& batch, const Job& job,
-                                         Clock::time_point now) noexcept;
+  [[nodiscard]] std::optional<Reply> refusal_of(const JobBatch& batch, const Job& job,
+                                                Clock::time_point now) const noexcept;
   Reply run_job(JobBatch& batch, const Job& job) noexcept;
   static void answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept;
   static void count_run_times(const JobBatch& batch, std::size_t first,

@@ -251,19 +251,46 @@ TEST_F(IntakeTest, an_exception_in_a_batch_is_a_failed_answer_of_that_job_only) 
 
 class IntakeOfShortHoldTest : public IntakeTest {
  protected:
+  // Microseconds in which the kernel's tick comes at least twice (CONFIG_HZ is 100 or more).
+  static constexpr std::string_view kTwoTicks_us = "25000";
+
   IntakeOfShortHoldTest() : IntakeTest(1, Dispatcher::kLongestHold) {}
 };
 
 TEST_F(IntakeOfShortHoldTest, a_job_of_a_batch_that_takes_long_lets_go_of_the_others) {
   make_brief("spin");
   make_brief("echo");
-  for (std::uint64_t id = 0; id < 8; ++id) take(*path_, id, "spin", id == 0 ? "1000" : "0");
-  for (std::uint64_t id = 8; id < 12; ++id) take(*path_, id, "echo", "");
+  take(*path_, 0, "spin", kTwoTicks_us);
+  for (std::uint64_t id = 1; id < 12; ++id) take(*path_, id, "echo", "");
   intake_->submit();
   path_->wait_for(12);
-  // Eight at a look; then what was held is sent and the rest is a task of its own.
-  EXPECT_EQ(path_->sends(), (Sends{8, 4}));
+  // What was held is sent, and the rest is a task of its own.
+  EXPECT_EQ(path_->sends().front(), 1U);
   EXPECT_EQ(path_->statuses(), (std::map<Status, std::size_t>{{Status::ok, 12}}));
+}
+
+TEST_F(IntakeOfShortHoldTest, jobs_that_take_long_though_they_were_brief_do_not_wait_in_one_batch) {
+  make_brief("spin");
+  for (std::uint64_t id = 0; id < 3; ++id) take(*path_, id, "spin", kTwoTicks_us);
+  take(*path_, 3, "spin", "0", Priority::normal, 20);  // past which the others take it
+  intake_->submit();
+  path_->wait_for(4);
+  EXPECT_EQ(path_->sends(), (Sends{1, 1, 1, 1}));
+  EXPECT_EQ(path_->answer(3).status, Status::expired);
+}
+
+TEST_F(IntakeTest, a_stop_answers_the_jobs_of_a_batch_that_has_begun) {
+  make_brief("hold");
+  make_brief("echo");
+  take(*path_, 0, "hold", "");
+  for (std::uint64_t id = 1; id <= 3; ++id) take(*path_, id, "echo", "");
+  intake_->submit();
+  gate_.wait_until_entered();
+  dispatcher_->abandon();
+  gate_.open();
+  path_->wait_for(4);
+  EXPECT_EQ(path_->statuses(),
+            (std::map<Status, std::size_t>{{Status::ok, 1}, {Status::shutting_down, 3}}));
 }
 
 TEST_F(IntakeTest, a_job_that_was_seen_to_take_long_is_not_brief_any_more) {
