@@ -70,6 +70,7 @@ void print_row(const LoadResult& result) {
 
 int sweep(SweepOptions options) {
   const std::vector<double> rates = plan(options);
+  OutputFile html(options.html_path);
   raise_descriptor_limit();
   LoadSession session(!options.quiet);
   std::vector<LoadResult> results;
@@ -84,6 +85,8 @@ int sweep(SweepOptions options) {
     if (session.interrupted()) break;
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
+  // Before the rest is printed: that may fail, too, and must not take it with it.
+  const std::string failures = write_all({{html, sweep_html(results, provenance)}});
   if (options.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
@@ -91,7 +94,7 @@ int sweep(SweepOptions options) {
   } else {
     fmt::print("\n{}", provenance_text(provenance));
   }
-  write_output_file(options.html_path, sweep_html(results, provenance));
+  if (!failures.empty()) throw std::runtime_error(failures);
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.
   const bool any_valid = std::any_of(results.begin(), results.end(),
                                      [](const auto& result) { return result.invalid.empty(); });

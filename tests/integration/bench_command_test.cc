@@ -93,10 +93,29 @@ TEST_F(Bench, writes_the_files_it_is_asked_for) {
   }
   EXPECT_NE(content("a.hdr").find("#[Histogram log format version 1.3]"), std::string::npos);
   EXPECT_NE(content("a.html").find("<svg"), std::string::npos);
+  // The disk may become full meanwhile; the other files and the report are none the worse for it.
+  const Finished full = bench(
+      {"run", "--duration", "50ms", "--csv", "/dev/full", "--html", path("b.html"), "--json"});
+  EXPECT_EQ(full.status, 3);
+  EXPECT_EQ(full.errors, "evpool-bench: cannot write /dev/full: No space left on device\n");
+  EXPECT_NE(content("b.html").find("<svg"), std::string::npos);
+  EXPECT_TRUE(json::parse(full.output).at("valid").get<bool>());
   std::filesystem::remove_all(folder);
-  const Finished refused = bench({"run", "--duration", "50ms", "--csv", "/nowhere/a.csv"});
-  EXPECT_EQ(refused.status, 3);
-  EXPECT_NE(refused.errors.find("cannot write /nowhere/a.csv: No such file"), std::string::npos);
+}
+
+TEST(BenchOutput, a_file_that_cannot_be_written_is_refused_before_anything_is_measured) {
+  // Nobody listens there, as would be said if it were asked first.
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"run", "--csv"},
+                                                  {"run", "--hdr"},
+                                                  {"run", "--html"},
+                                                  {"sweep", "--html"}}) {
+    const Finished refused = run({built_program("evpool-bench"), command[0], "--server",
+                                  "127.0.0.1:1", command[1], "/nowhere/a"});
+    EXPECT_EQ(refused.status, 2) << command[0] << command[1];
+    EXPECT_EQ(refused.output, "");
+    EXPECT_TRUE(refused.errors.starts_with("evpool-bench: cannot write /nowhere/a: No such file "))
+        << refused.errors;
+  }
 }
 
 TEST_F(Bench, one_interrupt_drains_and_reports) {
