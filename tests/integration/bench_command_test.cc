@@ -118,6 +118,24 @@ TEST(BenchOutput, a_file_that_cannot_be_written_is_refused_before_anything_is_me
   }
 }
 
+TEST_F(Bench, says_when_standard_output_cannot_be_written) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--duration", "50ms", "--server", daemon().address("tcp")},
+        {"mgk", "--jobs", "1000", "--json"},
+        {"--help"},
+        {"run", "--help"},
+        {"--help-all"}}) {
+    std::vector<std::string> command = {"/bin/sh", "-c", R"(exec "$0" "$@" > /dev/full)",
+                                        built_program("evpool-bench")};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    const Finished finished = evpool::run(command);
+    EXPECT_EQ(finished.status, 3) << arguments[0];
+    EXPECT_NE(finished.errors.find("evpool-bench: cannot write all of standard output"),
+              std::string::npos)
+        << arguments[0] << ": " << finished.errors;
+  }
+}
+
 TEST_F(Bench, one_interrupt_drains_and_reports) {
   Program program({built_program("evpool-bench"), "run", "--server", daemon().address("tcp"),
                    "--rate", "200", "--duration", "60s", "--warmup", "0s", "--json"});
