@@ -17,7 +17,9 @@
 
 #include "bench/commands.h"
 #include "bench/exit_status.h"
+#include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/report_json.h"
 #include "bench/run_conditions.h"
 #include "bench/run_samples.h"
 #include "client/command_line.h"
@@ -179,7 +181,8 @@ ordered_json to_json(const char* command, const Options& options, Better better,
           {"differences", differences},
           {"enough_runs", enough_runs(a.values.size(), b.values.size())},
           {"a", side_of(a, comparison.median_a, comparison.interval_a)},
-          {"b", side_of(b, comparison.median_b, comparison.interval_b)}};
+          {"b", side_of(b, comparison.median_b, comparison.interval_b)},
+          {"provenance", provenance_to_json(collect_provenance(own_arguments(), kResamplingSeed))}};
 }
 
 void print_json(const ordered_json& object) {

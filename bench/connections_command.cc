@@ -139,6 +139,7 @@ void print_text(const ConnectionsOptions& options, const Measured& measured) {
 
 void print_json(const ConnectionsOptions& options, const Measured& measured) {
   const Json object = {
+      {"schema", "evpool-bench-connections/1"},
       {"command", "connections"},
       {"model", "closed loop"},
       {"connections", options.connections},

@@ -67,7 +67,8 @@ int run_mgk(const MgkOptions& options) {
   const std::vector<double> waits = simulate_waits(jobs, options.workers);
 
   MarkdownTable table({"kind", "service us", "jobs", "mean us", "p50 us", "p99 us", "p99.9 us"});
-  nlohmann::ordered_json object = {{"command", "mgk"},
+  nlohmann::ordered_json object = {{"schema", "evpool-bench-mgk/1"},
+                                   {"command", "mgk"},
                                    {"workers", options.workers},
                                    {"load", options.load},
                                    {"kinds", nlohmann::ordered_json::array()}};

@@ -296,7 +296,8 @@ void Match::print_json() const {
                     {"servers", std::move(servers)}});
   }
   const Provenance provenance = collect_provenance(own_arguments(), LoadOptions{}.seed);
-  const Json object = {{"command", "peers"},
+  const Json object = {{"schema", "evpool-bench-peers/1"},
+                       {"command", "peers"},
                        {"model", "closed loop"},
                        {"rounds", options_.rounds},
                        {"duration_ms", options_.duration.count()},

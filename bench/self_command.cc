@@ -214,6 +214,7 @@ nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender)
 void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
   nlohmann::ordered_json object = {
       {"schema", "evpool-bench-self/1"},
+      {"command", "self"},
       {"model", "closed loop"},
       {"payload_bytes", kPayloadBytes},
       {"duration_ms", options.duration.count()},

@@ -88,7 +88,8 @@ void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& r
 }
 
 void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
-  Json object = {{"command", "workers"},
+  Json object = {{"schema", "evpool-bench-workers/1"},
+                 {"command", "workers"},
                  {"model", "closed loop"},
                  {"rounds", options.series.rounds},
                  {"duration_ms", options.series.duration.count()},

@@ -213,6 +213,7 @@ TEST_F(CompareCommand, prints_one_json_object_when_asked) {
   EXPECT_EQ(object["b"]["runs"], 9);
   EXPECT_EQ(object["b"]["values"].size(), 9U);
   EXPECT_EQ(object["b"]["source"], path("b"));
+  EXPECT_FALSE(object["provenance"]["kernel"].empty());
 }
 
 // --- Metrics ------------------------------------------------------------------------------------
