@@ -194,5 +194,27 @@ TEST_F(Bench, options_that_contradict_are_a_usage_error) {
   }
 }
 
+TEST(BenchUsage, suggests_only_what_the_command_has) {
+  struct Row {
+    std::vector<std::string> arguments;
+    std::string said;
+  };
+  for (const Row& row : std::vector<Row>{
+           {{"sweep", "--rate", "5"}, "unknown option '--rate' (did you mean '--rates'?)"},
+           {{"knee", "--rats", "5"}, "unknown option '--rats' (did you mean '--ramp'?)"},
+           {{"swep"}, "unknown command 'swep' (did you mean 'sweep'?)"},
+           {{"swep", "--rates", "5"}, "unknown command 'swep' (did you mean 'sweep'?)"},
+           {{"measure"}, "unknown command 'measure'"},
+           {{"--rate", "5", "run"}, "'--rate' is an option of 'run': give it after that"},
+           {{"--hlep"}, "unknown option '--hlep' (did you mean '--help'?)"},
+       }) {
+    std::vector<std::string> command = {built_program("evpool-bench")};
+    command.insert(command.end(), row.arguments.begin(), row.arguments.end());
+    const Finished finished = run(command);
+    EXPECT_EQ(finished.status, 2);
+    EXPECT_EQ(finished.errors, "evpool-bench: " + row.said + "\nTry 'evpool-bench --help'.\n");
+  }
+}
+
 }  // namespace
 }  // namespace evpool
