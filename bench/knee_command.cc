@@ -150,7 +150,7 @@ void add_knee_command(CLI::App& app, std::function<int()>& chosen) {
   command
       .add_option("--from", options->search.first_rate,
                   "The rate to begin with; half of what a closed loop reaches if unset")
-      ->check(above_zero());
+      ->check(possible_rate());
   add_parsed_option(
       command, "--precision",
       [options](const std::string& text) {

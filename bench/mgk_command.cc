@@ -129,7 +129,9 @@ void add_mgk_command(CLI::App& app, std::function<int()>& chosen) {
   command.add_option("--jobs", options->jobs, "How many to simulate")
       ->check(CLI::Range(1, 100'000'000))
       ->capture_default_str();
-  command.add_option("--seed", options->seed, "Of arrivals and kinds")->capture_default_str();
+  command.add_option("--seed", options->seed, "Of arrivals and kinds")
+      ->check(whole_number(0))
+      ->capture_default_str();
   command.add_flag("--json", options->json, "Print one JSON object");
   command.callback([options, &chosen] { chosen = [options] { return run_mgk(*options); }; });
 }

@@ -114,12 +114,12 @@ void add_sweep_command(CLI::App& app, std::function<int()>& chosen) {
   auto* const rates =
       command.add_option("--rates", options->rates, "The rates, separated by commas")
           ->delimiter(',')
-          ->check(above_zero())
+          ->check(possible_rate())
           ->type_name("LIST");
   for (CLI::Option* const option :
        {command.add_option("--from", options->from, "Instead: the lowest rate"),
         command.add_option("--to", options->to, "The highest rate")}) {
-    option->check(above_zero())->excludes(rates)->capture_default_str();
+    option->check(possible_rate())->excludes(rates)->capture_default_str();
   }
   command.add_option("--steps", options->steps, "How many rates, evenly spaced in their logarithm")
       ->check(CLI::Range(1, 1'000))

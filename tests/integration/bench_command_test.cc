@@ -187,11 +187,21 @@ TEST_F(Bench, options_that_contradict_are_a_usage_error) {
         {"run", "--impair", "drop=1%"},
         {"run", "--mix", "upper:0"},
         {"knee", "--slo", "p99"},
-        {"sweep", "--from", "10", "--to", "5"}}) {
+        {"sweep", "--from", "10", "--to", "5"},
+        {"run", "--mix", "upper:1", "--size", "5"},
+        {"run", "--pin", "99999"},
+        {"mgk", "--seed", "-1"}}) {
     const Finished finished = bench(arguments);
     EXPECT_EQ(finished.status, 2) << arguments[0] << ' ' << arguments[1];
     EXPECT_EQ(finished.errors.substr(0, 14), "evpool-bench: ");
   }
+}
+
+TEST_F(Bench, a_sweep_refuses_a_rate_that_cannot_be_before_it_measures_any) {
+  const Finished finished = bench({"sweep", "--rates", "100,1e12", "--duration", "20ms"});
+  EXPECT_EQ(finished.status, 2);
+  EXPECT_EQ(finished.output, "");
+  EXPECT_NE(finished.errors.find("1e12"), std::string::npos) << finished.errors;
 }
 
 TEST(BenchUsage, suggests_only_what_the_command_has) {
