@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/knee_search.h"
 #include "bench/load/slo.h"
@@ -102,7 +103,7 @@ void print_text(const KneeOptions& options, const Knee& knee,
 }
 
 int search(KneeOptions options) {
-  raise_descriptor_limit();
+  require_descriptors(options.load.connections, options.load.threads);
   KneeRun run(options);
   if (options.search.first_rate <= 0) options.search.first_rate = run.capacity() / 2;
   if (!(options.search.first_rate > 0)) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/hdr_log.h"
 #include "bench/load_flags.h"
@@ -35,7 +36,7 @@ int run(const RunOptions& options) {
   OutputFile csv(options.csv_path);
   OutputFile hdr(options.hdr_path);
   OutputFile html(options.html_path);
-  raise_descriptor_limit();
+  require_descriptors(options.load.connections, options.load.threads);
   LoadSession session(!options.quiet);
   const LoadResult result = session.run(options.load);
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);

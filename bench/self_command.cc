@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
-#include "bench/load_session.h"
 #include "bench/null_server.h"
 #include "bench/plain_client.h"
 #include "bench/report_json.h"
@@ -51,6 +51,7 @@ struct Row {
   std::size_t connections;
   std::size_t in_flight;
 };
+constexpr std::size_t kMostConnections = 50;
 constexpr std::array<Row, 4> kRows = {
     {{"50x1", 50, 1}, {"50x16", 50, 16}, {"50x128", 50, 128}, {"1x1", 1, 1}}};
 
@@ -242,7 +243,7 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
 }
 
 int run_self(const SelfOptions& options) {
-  raise_descriptor_limit();
+  require_descriptors(2 * kMostConnections);  // the server's ends are this process's, too
   const Servers servers;
   std::vector<MeasuredRow> rows;
   rows.reserve(kRows.size());

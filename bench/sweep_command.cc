@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
@@ -71,7 +72,7 @@ void print_row(const LoadResult& result) {
 int sweep(SweepOptions options) {
   const std::vector<double> rates = plan(options);
   OutputFile html(options.html_path);
-  raise_descriptor_limit();
+  require_descriptors(options.load.connections, options.load.threads);
   LoadSession session(!options.quiet);
   std::vector<LoadResult> results;
   if (!options.json) {

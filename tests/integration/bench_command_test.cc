@@ -204,6 +204,22 @@ TEST_F(Bench, a_sweep_refuses_a_rate_that_cannot_be_before_it_measures_any) {
   EXPECT_NE(finished.errors.find("1e12"), std::string::npos) << finished.errors;
 }
 
+TEST_F(Bench, more_connections_than_descriptors_say_how_many_and_what_to_do) {
+  const auto with_100_descriptors = [&](const std::string& connections) {
+    return run({"/bin/sh", "-c", R"(ulimit -n 100 && exec "$0" "$@")",
+                built_program("evpool-bench"), "run", "--duration", "20ms", "--connections",
+                connections, "--server", daemon().address("tcp")});
+  };
+  const Finished many = with_100_descriptors("200");
+  EXPECT_EQ(many.status, 2);
+  EXPECT_EQ(many.output, "");
+  EXPECT_NE(many.errors.find("200 connections need 233 file descriptors, and 100 are allowed here "
+                             "(say ulimit -n 233"),
+            std::string::npos)
+      << many.errors;
+  EXPECT_EQ(with_100_descriptors("60").status, 0);
+}
+
 TEST(BenchUsage, suggests_only_what_the_command_has) {
   struct Row {
     std::vector<std::string> arguments;
