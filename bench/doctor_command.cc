@@ -146,8 +146,8 @@ int run_doctor(bool json) {
   if (json) {
     print_json(checks);
   } else {
-    for (const Check& check : checks) fmt::print("{}\n", to_line(check));
     fmt::print("verdict: {}\n", verdict_of(checks));
+    for (const Check& check : checks) fmt::print("{}\n", to_line(check));
   }
   return any_bad(checks) ? kInvalid : kOk;
 }

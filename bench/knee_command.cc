@@ -56,8 +56,8 @@ class KneeRun {
     const auto broken = result.invalid.empty() ? slo_.broken_by(result)
                                                : std::optional("INVALID: " + join_reasons(result));
     if (!options_.json) {
-      fmt::print("{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
-      std::fflush(stdout);
+      // The verdict is the first thing on standard output.
+      fmt::print(stderr, "{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
     }
     return !broken;
   }

@@ -166,7 +166,28 @@ Spread ratio_of(const MeasuredRow& measured) {
   return spread_of(ratios);
 }
 
+std::string verdict_of(const std::vector<MeasuredRow>& rows) {
+  std::string faulty;
+  std::string below;
+  for (const MeasuredRow& row : rows) {
+    const double ratio = ratio_of(row).median;
+    if (row.wrong > 0 || !row.faults.empty()) {
+      faulty += fmt::format("{}{}", faulty.empty() ? "" : ", ", row.row.name);
+    } else if (ratio < kGoal) {
+      below += fmt::format("{}{} ({:.2f})", below.empty() ? "" : ", ", row.row.name, ratio);
+    }
+  }
+  if (!faulty.empty()) return fmt::format("INVALID: {}, as is said below", faulty);
+  if (!below.empty()) {
+    return fmt::format("the generator is below {:.1f} of the plainest client's rate in {}", kGoal,
+                       below);
+  }
+  return fmt::format("the generator reaches {:.1f} of the plainest client's rate in every row",
+                     kGoal);
+}
+
 void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
+  fmt::print("{}\n\n", verdict_of(rows));
   fmt::print(
       "## The generator against a null server: closed loop, {} bytes, median of {} rounds of {}\n\n"
       "A row is CONNECTIONSxIN_FLIGHT. A ratio is the median of the rounds' ratios, with their "
@@ -221,6 +242,7 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
       {"duration_ms", options.duration.count()},
       {"rounds", options.rounds},
       {"goal", kGoal},
+      {"verdict", verdict_of(rows)},
       {"rows", nlohmann::ordered_json::array()},
   };
   for (const MeasuredRow& measured : rows) {

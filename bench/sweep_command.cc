@@ -20,6 +20,7 @@
 #include "bench/report_html.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
+#include "bench/sweep_verdict.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -93,7 +94,7 @@ int sweep(SweepOptions options) {
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
     fmt::print("{}\n", all.dump(2));
   } else {
-    fmt::print("\n{}", provenance_text(provenance));
+    fmt::print("\n{}\n\n{}", sweep_verdict(results, rates.size() / 2), provenance_text(provenance));
   }
   if (!failures.empty()) throw std::runtime_error(failures);
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.

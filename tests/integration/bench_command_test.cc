@@ -174,11 +174,17 @@ TEST_F(Bench, a_sweep_goes_up_and_down) {
   }
 }
 
+TEST_F(Bench, a_sweep_says_what_it_found) {
+  const Finished finished = bench({"sweep", "--rates", "100,200", "--duration", "100ms"});
+  EXPECT_NE(finished.output.find("\n\nkeeps up "), std::string::npos) << finished.output;
+}
+
 TEST_F(Bench, a_knee_that_no_rate_has) {
   const Finished finished = bench(
       {"knee", "--slo", "p50<0.001us", "--from", "0.5", "--duration", "20ms", "--warmup", "0s"});
   EXPECT_EQ(finished.status, 3);
-  EXPECT_NE(finished.output.find("no knee: no rate was found"), std::string::npos);
+  EXPECT_TRUE(finished.output.starts_with("no knee: no rate was found")) << finished.output;
+  EXPECT_NE(finished.errors.find("/s  no: "), std::string::npos) << "the runs are beside it";
 }
 
 TEST_F(Bench, options_that_contradict_are_a_usage_error) {

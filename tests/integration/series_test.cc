@@ -101,6 +101,18 @@ TEST(MgkCommand, refuses_what_makes_no_sense) {
   }
 }
 
+TEST(DoctorCommand, says_its_verdict_first) {
+  const Finished doctor = run({built_program("evpool-bench"), "doctor"});
+  EXPECT_TRUE(doctor.output.starts_with("verdict: ")) << doctor.output;
+}
+
+TEST(SelfCommand, says_its_verdict_first) {
+  const std::vector<std::string> command = {
+      built_program("evpool-bench"), "self", "--rounds", "1", "--duration", "20ms"};
+  const std::string text = run(command).output;
+  EXPECT_TRUE(text.starts_with("the generator ") || text.starts_with("INVALID: ")) << text;
+}
+
 TEST(DoctorCommand, says_what_it_is) {
   const Finished doctor = run({built_program("evpool-bench"), "doctor", "--json"});
   const Json object = Json::parse(doctor.output);
