@@ -17,7 +17,10 @@
 
 #include "bench/commands.h"
 #include "bench/exit_status.h"
+#include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/report_json.h"
+#include "bench/run_conditions.h"
 #include "bench/run_samples.h"
 #include "client/command_line.h"
 
@@ -123,6 +126,18 @@ const char* to_string(Comparison::Verdict verdict) {
   return "no_difference";
 }
 
+// Nothing when both were measured in the same way. First of all, because it says what the rest is
+// worth.
+void print_differences(const Side& a, const Side& b) {
+  const std::vector<Difference> differences = differences_between(a.conditions, b.conditions);
+  if (differences.empty()) return;
+  fmt::print("{} and {} were not measured in the same way, and what follows may come of that:\n",
+             a.name, b.name);
+  for (const Difference& difference : differences) {
+    fmt::print("  {}\n", to_string(difference, a.name, b.name));
+  }
+}
+
 void print_medians(const Options& options, Better better, const Comparison& comparison,
                    const Side& a, const Side& b) {
   fmt::print("{}{}\n", options.metric,
@@ -150,6 +165,10 @@ ordered_json to_json(const char* command, const Options& options, Better better,
                         {"interval", pair_of(interval)},
                         {"values", side.values}};
   };
+  ordered_json differences = ordered_json::array();
+  for (const Difference& difference : differences_between(a.conditions, b.conditions)) {
+    differences.push_back({{"name", difference.name}, {"a", difference.a}, {"b", difference.b}});
+  }
   return {{"schema", "evpool-bench-comparison/1"},
           {"command", command},
           {"metric", options.metric},
@@ -159,9 +178,11 @@ ordered_json to_json(const char* command, const Options& options, Better better,
           {"ratio_interval", pair_of(comparison.ratio_interval)},
           {"p_value", comparison.p_value},
           {"alpha", kAlpha},
+          {"differences", differences},
           {"enough_runs", enough_runs(a.values.size(), b.values.size())},
           {"a", side_of(a, comparison.median_a, comparison.interval_a)},
-          {"b", side_of(b, comparison.median_b, comparison.interval_b)}};
+          {"b", side_of(b, comparison.median_b, comparison.interval_b)},
+          {"provenance", provenance_to_json(collect_provenance(own_arguments(), kResamplingSeed))}};
 }
 
 void print_json(const ordered_json& object) {
@@ -172,8 +193,8 @@ void print_json(const ordered_json& object) {
 // --- The commands ------------------------------------------------------------------------------
 
 int compare(const Options& options) {
-  Side a{"A", {}, {}};
-  Side b{"B", {}, {}};
+  Side a{"A", {}};
+  Side b{"B", {}};
   collect(options, a, b);
   const Comparison comparison = compare_samples(a.values, b.values, kAlpha);
   const Better better = better_of(options.metric);
@@ -181,6 +202,7 @@ int compare(const Options& options) {
     print_json(to_json("compare", options, better, comparison, a, b));
     return kOk;
   }
+  print_differences(a, b);
   const bool seen = comparison.verdict != Comparison::no_difference;
   fmt::print("{}{}\n", seen ? "" : "no difference seen: ", describe(comparison, a, b));
   print_medians(options, better, comparison, a, b);
@@ -203,8 +225,8 @@ void require_enough_runs(std::size_t runs_base, std::size_t runs_new) {
 int gate(const Options& options) {
   // Before the time for the runs is spent.
   if (!options.commands.empty()) require_enough_runs(options.runs, options.runs);
-  Side base{"BASE", {}, {}};
-  Side next{"NEW", {}, {}};
+  Side base{"BASE", {}};
+  Side next{"NEW", {}};
   try {
     collect(options, base, next);
   } catch (const CommandFailure& failure) {  // whose status may look like a regression
@@ -225,6 +247,7 @@ int gate(const Options& options) {
     print_json(object);
     return status;
   }
+  print_differences(base, next);
   const double allowed_percent = 100 * options.min_effect;
   fmt::print("{} {:.4g} %: {}\n", regression ? "regression of more than" : "pass, no regression of",
              allowed_percent, describe(comparison, base, next));
@@ -307,8 +330,9 @@ void add_compare_command(CLI::App& app, std::function<int()>& chosen) {
       *app.add_subcommand("compare", "Is there a difference between the results of A and of B?");
   add_common_options(command, *options, "A", "B");
   command.footer(
-      "Exit status: 0 compared; 2 usage, or a file or metric that is not there; 3 a run is "
-      "invalid;\nthat of a command of --ab that failed.");
+      "Exit status: 0 compared; 2 usage, a file or metric that is not there, or unlike runs in one "
+      "sample;\n3 a run is invalid or its replies were wrong; that of a command of --ab that "
+      "failed.");
   command.callback([options, &chosen] {
     require_two_sides(*options, "A", "B");
     chosen = [options] { return run_reporting([&] { return compare(*options); }); };
@@ -335,7 +359,8 @@ void add_gate_command(CLI::App& app, std::function<int()>& chosen) {
       ->type_name("higher|lower");
   command.footer(
       "Exit status: 0 pass; 1 a regression, both significant and larger than --min-effect;\n2 "
-      "usage, or a file or metric that is not there; 3 a run is invalid, or too few to tell.");
+      "usage, a file or metric that is not there, or unlike runs in one sample;\n3 a run is "
+      "invalid or its replies were wrong, or there are too few to tell.");
   command.callback([options, &chosen] {
     require_two_sides(*options, "BASE", "NEW");
     if (options->better == Better::unknown) options->better = better_of(options->metric);

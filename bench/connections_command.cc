@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/provenance.h"
 #include "bench/load_flags.h"
-#include "bench/load_session.h"
 #include "bench/markdown_table.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
@@ -139,6 +139,7 @@ void print_text(const ConnectionsOptions& options, const Measured& measured) {
 
 void print_json(const ConnectionsOptions& options, const Measured& measured) {
   const Json object = {
+      {"schema", "evpool-bench-connections/1"},
       {"command", "connections"},
       {"model", "closed loop"},
       {"connections", options.connections},
@@ -161,7 +162,7 @@ void print_json(const ConnectionsOptions& options, const Measured& measured) {
 }
 
 int run_connections(const ConnectionsOptions& options) {
-  raise_descriptor_limit();  // evpoold inherits it
+  require_descriptors(options.connections);  // evpoold inherits them
   Measured measured;
   for (int round = 0; round < options.series.rounds; ++round) {
     show_series_progress("connections", round, options.series);

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@
 #include "bench/load/doctor_checks.h"
 #include "bench/load/machine_facts.h"
 #include "bench/load/machine_probe.h"
+#include "bench/load/provenance.h"
+#include "bench/report_json.h"
 
 namespace evpool::bench {
 namespace {
@@ -128,8 +131,13 @@ void print_json(const std::vector<Check>& checks) {
                     {"value", check.value},
                     {"advice", check.advice}});
   }
-  const nlohmann::ordered_json object = {
-      {"checks", list}, {"quiet_enough", quiet_enough(checks)}, {"verdict", verdict_of(checks)}};
+  const Provenance provenance = collect_provenance(own_arguments(), std::nullopt);
+  const nlohmann::ordered_json object = {{"schema", "evpool-bench-doctor/1"},
+                                         {"command", "doctor"},
+                                         {"verdict", verdict_of(checks)},
+                                         {"quiet_enough", quiet_enough(checks)},
+                                         {"checks", list},
+                                         {"provenance", provenance_to_json(provenance)}};
   fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
@@ -138,8 +146,8 @@ int run_doctor(bool json) {
   if (json) {
     print_json(checks);
   } else {
-    for (const Check& check : checks) fmt::print("{}\n", to_line(check));
     fmt::print("verdict: {}\n", verdict_of(checks));
+    for (const Check& check : checks) fmt::print("{}\n", to_line(check));
   }
   return any_bad(checks) ? kInvalid : kOk;
 }

@@ -10,10 +10,10 @@
 
 #include "bench/child_program.h"
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/floors_report.h"
 #include "bench/load/dialect.h"
-#include "bench/load_session.h"
 #include "bench/report_text.h"
 #include "bench/row.h"
 #include "bench/row_run.h"
@@ -79,10 +79,11 @@ void measure(const SeriesOptions& options, const Servers& servers, FloorsTarget 
 
 int run_floors(const FloorsOptions& options) {
   const SeriesOptions& series = options.series;
-  raise_descriptor_limit();
+  const std::vector<Row> asked = parse_rows(options.rows);
+  require_descriptors(most_connections(asked));
   const Servers servers(series);
   std::vector<FloorsRow> rows;
-  for (const Row& row : parse_rows(options.rows)) rows.emplace_back().row = row;
+  for (const Row& row : asked) rows.emplace_back().row = row;
   // All of them first: what is missing is said at once, and not after a minute.
   for (const FloorsRow& row : rows) {
     for (const FloorsTarget target : {kFloor, kHop, kEvpool}) {

@@ -260,9 +260,13 @@ void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow
   using Json = nlohmann::ordered_json;
   constexpr std::array<const char*, kFloorsTargets> kKeys = {"floor", "hop", "evpool"};
   Json object = {
-      {"command", "floors"},      {"model", "closed loop"},
-      {"rounds", options.rounds}, {"duration_ms", options.duration.count()},
-      {"rows", Json::array()},    {"time_by_size", Json::array()},
+      {"schema", "evpool-bench-floors/1"},
+      {"command", "floors"},
+      {"model", "closed loop"},
+      {"rounds", options.rounds},
+      {"duration_ms", options.duration.count()},
+      {"rows", Json::array()},
+      {"time_by_size", Json::array()},
   };
   for (const FloorsRow& measured : rows) {
     Json row = {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/knee_search.h"
 #include "bench/load/slo.h"
@@ -55,8 +56,8 @@ class KneeRun {
     const auto broken = result.invalid.empty() ? slo_.broken_by(result)
                                                : std::optional("INVALID: " + join_reasons(result));
     if (!options_.json) {
-      fmt::print("{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
-      std::fflush(stdout);
+      // The verdict is the first thing on standard output.
+      fmt::print(stderr, "{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
     }
     return !broken;
   }
@@ -102,7 +103,7 @@ void print_text(const KneeOptions& options, const Knee& knee,
 }
 
 int search(KneeOptions options) {
-  raise_descriptor_limit();
+  require_descriptors(options.load.connections, options.load.threads);
   KneeRun run(options);
   if (options.search.first_rate <= 0) options.search.first_rate = run.capacity() / 2;
   if (!(options.search.first_rate > 0)) {
@@ -150,7 +151,7 @@ void add_knee_command(CLI::App& app, std::function<int()>& chosen) {
   command
       .add_option("--from", options->search.first_rate,
                   "The rate to begin with; half of what a closed loop reaches if unset")
-      ->check(above_zero());
+      ->check(possible_rate());
   add_parsed_option(
       command, "--precision",
       [options](const std::string& text) {

@@ -1,11 +1,13 @@
 #include "bench/load_flags.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -19,13 +21,33 @@ namespace {
   throw std::invalid_argument(fmt::format("'{}': expected {}", text, expected));
 }
 
+// None: there is something else in it.
 template <typename Number>
-Number parse_number(std::string_view text, std::string_view expected) {
+std::optional<Number> number_in(std::string_view text) {
   Number number{};
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || stop != end) refuse(text, expected);
+  if (error != std::errc{} || stop != end) return std::nullopt;
   return number;
+}
+
+template <typename Number>
+Number parse_number(std::string_view text, std::string_view expected) {
+  const auto number = number_in<Number>(text);
+  if (!number) refuse(text, expected);
+  return *number;
+}
+
+// Of this machine, whether this process may run on them or not.
+CLI::Validator existing_cpu() {
+  return {[](const std::string& text) {
+            const long last = sysconf(_SC_NPROCESSORS_CONF) - 1;
+            const auto cpu = number_in<long>(text);
+            return cpu && *cpu >= 0 && *cpu <= last
+                       ? std::string()
+                       : fmt::format("'{}': this machine has the CPUs 0 to {}", text, last);
+          },
+          ""};
 }
 
 std::uint32_t parse_bytes(std::string_view text) {
@@ -54,14 +76,26 @@ Value choose(const std::string& name, const std::map<std::string, Value>& values
 
 }  // namespace
 
-CLI::Validator above_zero() {
+CLI::Validator possible_rate() {
   return {[](const std::string& text) {
-            double number = 0;
-            const char* const end = text.data() + text.size();
-            const auto [stop, error] = std::from_chars(text.data(), end, number);
-            const bool right =
-                error == std::errc{} && stop == end && number > 0 && std::isfinite(number);
-            return right ? std::string() : fmt::format("'{}': expected a number above 0", text);
+            const auto rate = number_in<double>(text);
+            const bool right = rate && *rate > 0 && *rate <= kMostRate;
+            return right ? std::string()
+                         : fmt::format(
+                               "'{}': expected a number above 0 and up to 1e9, one request "
+                               "a nanosecond",
+                               text);
+          },
+          ""};
+}
+
+CLI::Validator whole_number(std::uint64_t least) {
+  return {[least](const std::string& text) {
+            const auto number = number_in<std::uint64_t>(text);
+            return number && *number >= least
+                       ? std::string()
+                       : fmt::format("'{}': expected a whole number from {} to {}", text, least,
+                                     UINT64_MAX);
           },
           ""};
 }
@@ -168,16 +202,18 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
   command.add_option("--threads", options.threads, "Threads of the generator")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command.add_option("--job", job_, "The job to send; echo and upper are verified")
-      ->capture_default_str();
-  add_parsed_option(
+  auto* const job =
+      command.add_option("--job", job_, "The job to send; echo and upper are verified")
+          ->capture_default_str();
+  auto* const size = add_parsed_option(
       command, "--size", [this](const std::string& text) { size_ = parse_size(text); },
-      "Payload bytes: N, uniform:A,B or lognormal:MEDIAN,SIGMA")
-      ->type_name("SIZE")
-      ->default_str("32");
+      "Payload bytes: N, uniform:A,B or lognormal:MEDIAN,SIGMA");
+  size->type_name("SIZE")->default_str("32");
   command
       .add_option("--mix", mix_,
                   "Several jobs instead, each JOB[=PAYLOAD]:WEIGHT[:SIZE], separated by spaces")
+      ->excludes(job)
+      ->excludes(size)
       ->type_name("ENTRY");
   command.add_option("--priority", priority_, "high, normal or low")
       ->check(CLI::IsMember({"high", "normal", "low"}).description(""))
@@ -195,6 +231,7 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
   command
       .add_option("--reconnect-every", options.reconnect_every,
                   "Make a connection anew after so many requests; 0: never")
+      ->check(whole_number(0))
       ->capture_default_str();
   add_parsed_option(
       command, "--impair",
@@ -205,15 +242,18 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
                    "UDP_SEGMENT and UDP_GRO, where the kernel has them");
   command.add_option("--pin", options.pin, "CPUs of the threads, in turn: 0,1")
       ->delimiter(',')
+      ->check(existing_cpu())
       ->type_name("CPUS");
-  command.add_option("--seed", options.seed, "Of arrivals, jobs and sizes")->capture_default_str();
+  command.add_option("--seed", options.seed, "Of arrivals, jobs and sizes")
+      ->check(whole_number(0))
+      ->capture_default_str();
 }
 
 void LoadFlags::add_rate() {
   rate_option_ = command_
                      .add_option("--rate", rate_,
                                  "Open loop: so many requests a second, whatever the server does")
-                     ->check(above_zero());
+                     ->check(possible_rate());
   command_.add_flag("--closed", closed_, "Closed loop (the default): each reply frees the next")
       ->excludes(rate_option_);
   command_.add_option("--arrivals", arrivals_, "poisson, constant or burst")
@@ -221,10 +261,12 @@ void LoadFlags::add_rate() {
       ->needs(rate_option_)
       ->type_name("NAME")
       ->capture_default_str();
-  command_.add_option("--burst", options_.burst_requests, "Requests in a burst")
-      ->check(CLI::Range(1, 1'000'000))
-      ->needs(rate_option_)
-      ->capture_default_str();
+  burst_option_ = command_
+                      .add_option("--burst", options_.burst_requests,
+                                  "Requests in a burst, with --arrivals burst")
+                      ->check(CLI::Range(1, 1'000'000))
+                      ->needs(rate_option_)
+                      ->capture_default_str();
 }
 
 void LoadFlags::add_length() {
@@ -236,7 +278,7 @@ void LoadFlags::add_length() {
           ->type_name("DURATION")
           ->default_str(evpool::to_string(options_.duration));
   count_option_ = command_.add_option("--count", count_, "How many requests to measure instead")
-                      ->check(above_zero());
+                      ->check(whole_number(1));
 }
 
 void LoadFlags::finish() {
@@ -245,6 +287,10 @@ void LoadFlags::finish() {
   options_.arrivals = choose<Arrivals>(arrivals_, {{"poisson", Arrivals::poisson},
                                                    {"constant", Arrivals::constant},
                                                    {"burst", Arrivals::burst}});
+  if (burst_option_ != nullptr && burst_option_->count() > 0 &&
+      options_.arrivals != Arrivals::burst) {
+    throw CLI::ValidationError("--burst", "only --arrivals burst has bursts");
+  }
   options_.priority = choose<Priority>(
       priority_, {{"high", Priority::high}, {"normal", Priority::normal}, {"low", Priority::low}});
   if (rate_option_ != nullptr && rate_option_->count() > 0) options_.rate = rate_;

@@ -42,12 +42,15 @@ class LoadFlags {
   std::uint64_t count_ = 0;
   CLI::Option* in_flight_option_ = nullptr;
   CLI::Option* rate_option_ = nullptr;
+  CLI::Option* burst_option_ = nullptr;
   CLI::Option* count_option_ = nullptr;
   CLI::Option* duration_option_ = nullptr;
 };
 
-// CLI11's own tells of numbers of three hundred digits.
-[[nodiscard]] CLI::Validator above_zero();
+// Numbers of requests a second. CLI11's own validators tell of numbers of three hundred digits.
+[[nodiscard]] CLI::Validator possible_rate();
+// CLI11 itself takes -1 for the largest of the numbers that have no sign, and all larger ones, too.
+[[nodiscard]] CLI::Validator whole_number(std::uint64_t least);
 
 // Those of the values that have a form of their own. All throw std::invalid_argument with a
 // sentence.

@@ -1,7 +1,6 @@
 #include "bench/load_session.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,13 +87,6 @@ LoadResult LoadSession::run(const LoadOptions& options, const Dialect& dialect) 
   LiveDisplay display(stderr, live_ && isatty(STDERR_FILENO) == 1);
   control_.on_interval = [&display](const Progress& progress) { display.show(progress); };
   return run_load(options, dialect, control_);
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace evpool::bench

@@ -31,7 +31,4 @@ class LoadSession {
   RunControl control_;
 };
 
-// As many descriptors as the system lets us have: each connection is one.
-void raise_descriptor_limit();
-
 }  // namespace evpool::bench

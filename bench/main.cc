@@ -3,10 +3,13 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
 #include "bench/commands.h"
 #include "bench/exit_status.h"
@@ -33,10 +36,7 @@ void keep_freed_memory() {
   // NOLINTEND(concurrency-mt-unsafe)
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  keep_freed_memory();
+int run(int argc, char** argv) {
   CLI::App app("Measures an evpool server.", "evpool-bench");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
@@ -78,4 +78,17 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "evpool-bench: {}\n", error.what());
     return kInvalid;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  keep_freed_memory();
+  const int status = run(argc, argv);
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  // What failed earlier has left its mark, but not its reason.
+  fmt::print(stderr, "evpool-bench: cannot write all of standard output{}\n",
+             errno == 0 ? "" : ": " + std::generic_category().message(errno));
+  return status == kOk ? kInvalid : status;
 }

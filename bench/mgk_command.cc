@@ -67,7 +67,8 @@ int run_mgk(const MgkOptions& options) {
   const std::vector<double> waits = simulate_waits(jobs, options.workers);
 
   MarkdownTable table({"kind", "service us", "jobs", "mean us", "p50 us", "p99 us", "p99.9 us"});
-  nlohmann::ordered_json object = {{"command", "mgk"},
+  nlohmann::ordered_json object = {{"schema", "evpool-bench-mgk/1"},
+                                   {"command", "mgk"},
                                    {"workers", options.workers},
                                    {"load", options.load},
                                    {"kinds", nlohmann::ordered_json::array()}};
@@ -128,7 +129,9 @@ void add_mgk_command(CLI::App& app, std::function<int()>& chosen) {
   command.add_option("--jobs", options->jobs, "How many to simulate")
       ->check(CLI::Range(1, 100'000'000))
       ->capture_default_str();
-  command.add_option("--seed", options->seed, "Of arrivals and kinds")->capture_default_str();
+  command.add_option("--seed", options->seed, "Of arrivals and kinds")
+      ->check(whole_number(0))
+      ->capture_default_str();
   command.add_flag("--json", options->json, "Print one JSON object");
   command.callback([options, &chosen] { chosen = [options] { return run_mgk(*options); }; });
 }

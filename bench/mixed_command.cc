@@ -271,7 +271,8 @@ void print_text(const MixedOptions& options, const std::vector<Round>& rounds) {
 }
 
 void print_json(const MixedOptions& options, const std::vector<Round>& rounds) {
-  Json object = {{"command", "mixed"},
+  Json object = {{"schema", "evpool-bench-mixed/1"},
+                 {"command", "mixed"},
                  {"model", "open loop"},
                  {"workers", options.workers},
                  {"load", options.load},

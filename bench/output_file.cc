@@ -1,22 +1,78 @@
 #include "bench/output_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <stdexcept>
+#include <system_error>
 
 namespace evpool::bench {
+namespace {
 
-void write_output_file(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  std::FILE* const file = std::fopen(path.c_str(), "wbe");
-  bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file != nullptr) written = std::fclose(file) == 0 && written;
-  if (written) return;
-  throw std::runtime_error(fmt::format("cannot write {}: {}", path,
-                                       std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
+std::string error_text() { return std::generic_category().message(errno); }
+
+// False: see errno.
+bool write_bytes(int descriptor, const std::string& text) {
+  // Devices and pipes have no length.
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0) return false;
+  if (S_ISREG(status.st_mode) && ftruncate(descriptor, 0) != 0) return false;
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t bytes = ::write(descriptor, text.data() + written, text.size() - written);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) return false;
+    written += static_cast<std::size_t>(bytes);
+  }
+  return true;
+}
+
+}  // namespace
+
+OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
+  if (path_.empty()) return;
+  constexpr mode_t kAsTheUmaskSays = 0666;
+  descriptor_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0 && errno == ENOENT) {
+    descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, kAsTheUmaskSays);
+    created_ = descriptor_ >= 0;
+  }
+  if (descriptor_ >= 0) return;
+  throw std::invalid_argument(fmt::format(
+      "cannot write {}: {} (give a file in a folder that is there and yours to write in)", path_,
+      error_text()));
+}
+
+OutputFile::~OutputFile() {
+  if (created_) unlink(path_.c_str());
+  close();
+}
+
+void OutputFile::close() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = -1;
+}
+
+std::string OutputFile::write(const std::string& text) {
+  if (descriptor_ < 0) return {};
+  created_ = false;
+  // Some file systems tell only at the end that there was no room.
+  const bool written =
+      write_bytes(descriptor_, text) && ::close(std::exchange(descriptor_, -1)) == 0;
+  if (written) return {};
+  return fmt::format("cannot write {}: {}", path_, error_text());
+}
+
+std::string write_all(std::initializer_list<std::pair<OutputFile&, std::string>> files) {
+  std::string failures;
+  for (const auto& [file, text] : files) {
+    const std::string failure = file.write(text);
+    if (!failure.empty()) failures += (failures.empty() ? "" : "; ") + failure;
+  }
+  return failures;
 }
 
 }  // namespace evpool::bench

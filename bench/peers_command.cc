@@ -16,6 +16,7 @@
 
 #include "bench/commands.h"
 #include "bench/contestants.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
@@ -93,6 +94,7 @@ class Match {
   }
 
   void play() {
+    require_descriptors(most_connections(rows_));  // the servers inherit them
     for (std::size_t i = 0; i < contestants_.size(); ++i) start(i);
     for (std::size_t round = 0; round < static_cast<std::size_t>(options_.rounds); ++round) {
       for (std::size_t row = 0; row < rows_.size(); ++row) {
@@ -296,7 +298,8 @@ void Match::print_json() const {
                     {"servers", std::move(servers)}});
   }
   const Provenance provenance = collect_provenance(own_arguments(), LoadOptions{}.seed);
-  const Json object = {{"command", "peers"},
+  const Json object = {{"schema", "evpool-bench-peers/1"},
+                       {"command", "peers"},
                        {"model", "closed loop"},
                        {"rounds", options_.rounds},
                        {"duration_ms", options_.duration.count()},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
@@ -77,6 +78,12 @@ std::vector<Row> parse_rows(const std::vector<std::string>& texts) {
   rows.reserve(texts.size());
   for (const std::string& text : texts) rows.push_back(parse_row(text));
   return rows;
+}
+
+std::size_t most_connections(const std::vector<Row>& rows) {
+  std::size_t most = 0;
+  for (const Row& row : rows) most = std::max(most, row.connections);
+  return most;
 }
 
 CLI::Option* add_row_flag(CLI::App& command, std::vector<std::string>& names) {

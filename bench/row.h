@@ -38,6 +38,8 @@ inline constexpr const char* kRowForm = "TRANSPORT-CONNECTIONSxIN_FLIGHT[-SIZE][
 // sentence.
 [[nodiscard]] Row parse_row(std::string_view text);
 [[nodiscard]] std::vector<Row> parse_rows(const std::vector<std::string>& texts);
+// Of one of them.
+[[nodiscard]] std::size_t most_connections(const std::vector<Row>& rows);
 
 // --row, repeatable; `names` has the default.
 CLI::Option* add_row_flag(CLI::App& command, std::vector<std::string>& names);

@@ -3,9 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/hdr_log.h"
 #include "bench/load_flags.h"
@@ -31,19 +33,24 @@ struct RunOptions {
 };
 
 int run(const RunOptions& options) {
-  raise_descriptor_limit();
+  OutputFile csv(options.csv_path);
+  OutputFile hdr(options.hdr_path);
+  OutputFile html(options.html_path);
+  require_descriptors(options.load.connections, options.load.threads);
   LoadSession session(!options.quiet);
   const LoadResult result = session.run(options.load);
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
+  // Before it is printed: that may fail, too, and must not take these with it.
+  const std::string comments = provenance_comments(provenance);
+  const std::string failures = write_all({{csv, series_to_csv(result) + comments},
+                                          {hdr, histogram_log(result) + comments},
+                                          {html, report_html(result, provenance)}});
   if (options.json) {
     fmt::print("{}\n", result_to_json(result, provenance).dump(2));
   } else {
     fmt::print("{}\n{}", report_text(result), provenance_text(provenance));
   }
-  const std::string comments = provenance_comments(provenance);
-  write_output_file(options.csv_path, series_to_csv(result) + comments);
-  write_output_file(options.hdr_path, histogram_log(result) + comments);
-  write_output_file(options.html_path, report_html(result, provenance));
+  if (!failures.empty()) throw std::runtime_error(failures);
   if (!result.invalid.empty()) return kInvalid;
   return result.account.wrong > 0 ? kWrongReplies : kOk;
 }

@@ -71,12 +71,34 @@ double value_of(const json& result, const std::string& metric, const std::string
     throw Failure(kInvalid, fmt::format("{}: the run is invalid: {} (repeat it)", where,
                                         fmt::join(reasons, "; ")));
   }
+  const json* const wrong = find_number(result, "account.wrong");
+  if (wrong != nullptr && wrong->get<double>() > 0) {
+    throw Failure(kInvalid, fmt::format("{}: {} replies were wrong (find out why first: a server "
+                                        "may be as fast as it likes with those)",
+                                        where, wrong->dump()));
+  }
   const json* number = find_number(result, metric);
   if (number != nullptr) return number->get<double>();
   std::vector<std::string> paths;
   list_numbers(result, "", paths);
   throw Failure(kUsage, fmt::format("--metric {}: not in {}{} (there are: {})", metric, where,
                                     suggest(metric, paths), fmt::join(paths, ", ")));
+}
+
+void add_run(const json& result, const std::string& metric, const std::string& where, Side& side) {
+  const double value = value_of(result, metric, where);
+  const RunConditions conditions = conditions_of(result);
+  if (side.values.empty()) side.conditions = conditions;
+  std::vector<std::string> texts;
+  for (const Difference& difference : differences_between(side.conditions, conditions)) {
+    texts.push_back(to_string(difference, "run 1", "this one"));
+  }
+  if (!texts.empty()) {
+    throw Failure(kUsage, fmt::format("{}: not made as run 1: {} (give runs that were all made in "
+                                      "the same way)",
+                                      where, fmt::join(texts, "; ")));
+  }
+  side.values.push_back(value);
 }
 
 // Results one after the other, or in arrays.
@@ -178,13 +200,12 @@ void run_once(const std::string& metric, Side& side) {
                                       "enough)",
                                       where, results.size()));
   }
-  const double value = value_of(results.front(), metric, where);
+  add_run(results.front(), metric, where, side);
   if (output.status != 0) {  // replies were wrong, for one
     throw Failure(kInvalid, fmt::format("{}: printed a result but ended with status {} (run it by "
                                         "itself)",
                                         where, output.status));
   }
-  side.values.push_back(value);
 }
 
 }  // namespace
@@ -197,7 +218,7 @@ void read_file(const std::string& path, const std::string& metric, Side& side) {
   }
   for (const json& result : parse_results(read_all(file.get(), path), path)) {
     const std::size_t run = side.values.size() + 1;
-    side.values.push_back(value_of(result, metric, fmt::format("{}, run {}", path, run)));
+    add_run(result, metric, fmt::format("{}, run {}", path, run), side);
   }
 }
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/run_conditions.h"
+
 namespace evpool::bench {
 
 // Why there is nothing to compare, and the exit status that says so.
@@ -29,10 +31,12 @@ class CommandFailure : public Failure {
 struct Side {
   std::string name;    // A, NEW
   std::string source;  // a file or a command
-  std::vector<double> values;
+  std::vector<double> values = {};
+  RunConditions conditions = {};  // those of its first run, and so of all
 };
 
-// All throw Failure.
+// All throw Failure, also when a run's replies were wrong, or when it was made under other
+// conditions than the first of its side: one sample cannot be of both.
 
 // Appends a value for each result in the file.
 void read_file(const std::string& path, const std::string& metric, Side& side);

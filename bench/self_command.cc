@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
-#include "bench/load_session.h"
 #include "bench/null_server.h"
 #include "bench/plain_client.h"
 #include "bench/report_json.h"
@@ -51,6 +51,7 @@ struct Row {
   std::size_t connections;
   std::size_t in_flight;
 };
+constexpr std::size_t kMostConnections = 50;
 constexpr std::array<Row, 4> kRows = {
     {{"50x1", 50, 1}, {"50x16", 50, 16}, {"50x128", 50, 128}, {"1x1", 1, 1}}};
 
@@ -165,7 +166,28 @@ Spread ratio_of(const MeasuredRow& measured) {
   return spread_of(ratios);
 }
 
+std::string verdict_of(const std::vector<MeasuredRow>& rows) {
+  std::string faulty;
+  std::string below;
+  for (const MeasuredRow& row : rows) {
+    const double ratio = ratio_of(row).median;
+    if (row.wrong > 0 || !row.faults.empty()) {
+      faulty += fmt::format("{}{}", faulty.empty() ? "" : ", ", row.row.name);
+    } else if (ratio < kGoal) {
+      below += fmt::format("{}{} ({:.2f})", below.empty() ? "" : ", ", row.row.name, ratio);
+    }
+  }
+  if (!faulty.empty()) return fmt::format("INVALID: {}, as is said below", faulty);
+  if (!below.empty()) {
+    return fmt::format("the generator is below {:.1f} of the plainest client's rate in {}", kGoal,
+                       below);
+  }
+  return fmt::format("the generator reaches {:.1f} of the plainest client's rate in every row",
+                     kGoal);
+}
+
 void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
+  fmt::print("{}\n\n", verdict_of(rows));
   fmt::print(
       "## The generator against a null server: closed loop, {} bytes, median of {} rounds of {}\n\n"
       "A row is CONNECTIONSxIN_FLIGHT. A ratio is the median of the rounds' ratios, with their "
@@ -214,11 +236,13 @@ nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender)
 void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
   nlohmann::ordered_json object = {
       {"schema", "evpool-bench-self/1"},
+      {"command", "self"},
       {"model", "closed loop"},
       {"payload_bytes", kPayloadBytes},
       {"duration_ms", options.duration.count()},
       {"rounds", options.rounds},
       {"goal", kGoal},
+      {"verdict", verdict_of(rows)},
       {"rows", nlohmann::ordered_json::array()},
   };
   for (const MeasuredRow& measured : rows) {
@@ -241,7 +265,7 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
 }
 
 int run_self(const SelfOptions& options) {
-  raise_descriptor_limit();
+  require_descriptors(2 * kMostConnections);  // the server's ends are this process's, too
   const Servers servers;
   std::vector<MeasuredRow> rows;
   rows.reserve(kRows.size());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
@@ -19,6 +20,7 @@
 #include "bench/report_html.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
+#include "bench/sweep_verdict.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -70,7 +72,8 @@ void print_row(const LoadResult& result) {
 
 int sweep(SweepOptions options) {
   const std::vector<double> rates = plan(options);
-  raise_descriptor_limit();
+  OutputFile html(options.html_path);
+  require_descriptors(options.load.connections, options.load.threads);
   LoadSession session(!options.quiet);
   std::vector<LoadResult> results;
   if (!options.json) {
@@ -84,14 +87,16 @@ int sweep(SweepOptions options) {
     if (session.interrupted()) break;
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
+  // Before the rest is printed: that may fail, too, and must not take it with it.
+  const std::string failures = write_all({{html, sweep_html(results, provenance)}});
   if (options.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
     fmt::print("{}\n", all.dump(2));
   } else {
-    fmt::print("\n{}", provenance_text(provenance));
+    fmt::print("\n{}\n\n{}", sweep_verdict(results, rates.size() / 2), provenance_text(provenance));
   }
-  write_output_file(options.html_path, sweep_html(results, provenance));
+  if (!failures.empty()) throw std::runtime_error(failures);
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.
   const bool any_valid = std::any_of(results.begin(), results.end(),
                                      [](const auto& result) { return result.invalid.empty(); });
@@ -111,12 +116,12 @@ void add_sweep_command(CLI::App& app, std::function<int()>& chosen) {
   auto* const rates =
       command.add_option("--rates", options->rates, "The rates, separated by commas")
           ->delimiter(',')
-          ->check(above_zero())
+          ->check(possible_rate())
           ->type_name("LIST");
   for (CLI::Option* const option :
        {command.add_option("--from", options->from, "Instead: the lowest rate"),
         command.add_option("--to", options->to, "The highest rate")}) {
-    option->check(above_zero())->excludes(rates)->capture_default_str();
+    option->check(possible_rate())->excludes(rates)->capture_default_str();
   }
   command.add_option("--steps", options->steps, "How many rates, evenly spaced in their logarithm")
       ->check(CLI::Range(1, 1'000))

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "bench/commands.h"
+#include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/provenance.h"
-#include "bench/load_session.h"
 #include "bench/markdown_table.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
@@ -88,7 +88,8 @@ void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& r
 }
 
 void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
-  Json object = {{"command", "workers"},
+  Json object = {{"schema", "evpool-bench-workers/1"},
+                 {"command", "workers"},
                  {"model", "closed loop"},
                  {"rounds", options.series.rounds},
                  {"duration_ms", options.series.duration.count()},
@@ -114,9 +115,10 @@ void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& r
 }
 
 int run_workers(const WorkersOptions& options) {
-  raise_descriptor_limit();
+  const std::vector<Row> asked = parse_rows(options.rows);
+  require_descriptors(most_connections(asked));  // evpoold inherits them
   std::vector<MeasuredRow> rows;
-  for (const Row& row : parse_rows(options.rows)) {
+  for (const Row& row : asked) {
     MeasuredRow& measured = rows.emplace_back();
     measured.row = row;
     for (const std::size_t workers : options.workers)

@@ -30,8 +30,6 @@ void check(const LoadOptions& options) {
   refuse(options.in_flight > RequestTable::kMostPending / each,
          fmt::format("{} x {} requests in flight on a thread are more than {}", each,
                      options.in_flight, RequestTable::kMostPending));
-  // Times are whole nanoseconds: more arrivals could not be told apart, nor counted exactly.
-  constexpr double kMostRate = 1e9;
   refuse(options.rate && !(*options.rate > 0 && *options.rate <= kMostRate),
          "the rate must be above 0 and at most 1e9, one request a nanosecond");
   refuse(options.burst_requests < 1, "a burst has at least one request");

@@ -50,6 +50,9 @@ struct Impairment {
   [[nodiscard]] bool any() const { return drop > 0 || duplicate > 0 || reorder > 0; }
 };
 
+// Times are whole nanoseconds: more arrivals could not be told apart, nor counted exactly.
+inline constexpr double kMostRate = 1e9;
+
 struct LoadOptions {
   Address server{"127.0.0.1", 6666};
   Transport transport = Transport::tcp;

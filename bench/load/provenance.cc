@@ -99,7 +99,8 @@ std::vector<std::string> own_arguments() {
   return arguments;
 }
 
-Provenance collect_provenance(const std::vector<std::string>& arguments, std::uint64_t seed) {
+Provenance collect_provenance(const std::vector<std::string>& arguments,
+                              std::optional<std::uint64_t> seed) {
   Provenance provenance;
   const auto add = [&](std::string name, std::string value) {
     if (!value.empty()) provenance.facts.emplace_back(std::move(name), std::move(value));
@@ -109,7 +110,7 @@ Provenance collect_provenance(const std::vector<std::string>& arguments, std::ui
 
   add("date", now_utc());
   add("argv", shell_quoted(arguments));
-  add("seed", std::to_string(seed));
+  add("seed", seed ? std::to_string(*seed) : "");
   add("commit", EVPOOL_COMMIT);
   add("compiler", compiler());
   add("flags", words_of(EVPOOL_BENCH_FLAGS));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,9 +15,10 @@ struct Provenance {
   std::vector<std::pair<std::string, std::string>> facts;
 };
 
-// Reads /proc and /sys; never fails. `arguments`: how the program was called.
+// Reads /proc and /sys; never fails. `arguments`: how the program was called. `seed`: none where
+// nothing is drawn at random.
 [[nodiscard]] Provenance collect_provenance(const std::vector<std::string>& arguments,
-                                            std::uint64_t seed);
+                                            std::optional<std::uint64_t> seed);
 // This program's, as /proc/self/cmdline has them.
 [[nodiscard]] std::vector<std::string> own_arguments();
 

@@ -93,10 +93,47 @@ TEST_F(Bench, writes_the_files_it_is_asked_for) {
   }
   EXPECT_NE(content("a.hdr").find("#[Histogram log format version 1.3]"), std::string::npos);
   EXPECT_NE(content("a.html").find("<svg"), std::string::npos);
+  // The disk may become full meanwhile; the other files and the report are none the worse for it.
+  const Finished full = bench(
+      {"run", "--duration", "50ms", "--csv", "/dev/full", "--html", path("b.html"), "--json"});
+  EXPECT_EQ(full.status, 3);
+  EXPECT_EQ(full.errors, "evpool-bench: cannot write /dev/full: No space left on device\n");
+  EXPECT_NE(content("b.html").find("<svg"), std::string::npos);
+  EXPECT_TRUE(json::parse(full.output).at("valid").get<bool>());
   std::filesystem::remove_all(folder);
-  const Finished refused = bench({"run", "--duration", "50ms", "--csv", "/nowhere/a.csv"});
-  EXPECT_EQ(refused.status, 3);
-  EXPECT_NE(refused.errors.find("cannot write /nowhere/a.csv: No such file"), std::string::npos);
+}
+
+TEST(BenchOutput, a_file_that_cannot_be_written_is_refused_before_anything_is_measured) {
+  // Nobody listens there, as would be said if it were asked first.
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"run", "--csv"},
+                                                  {"run", "--hdr"},
+                                                  {"run", "--html"},
+                                                  {"sweep", "--html"}}) {
+    const Finished refused = run({built_program("evpool-bench"), command[0], "--server",
+                                  "127.0.0.1:1", command[1], "/nowhere/a"});
+    EXPECT_EQ(refused.status, 2) << command[0] << command[1];
+    EXPECT_EQ(refused.output, "");
+    EXPECT_TRUE(refused.errors.starts_with("evpool-bench: cannot write /nowhere/a: No such file "))
+        << refused.errors;
+  }
+}
+
+TEST_F(Bench, says_when_standard_output_cannot_be_written) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--duration", "50ms", "--server", daemon().address("tcp")},
+        {"mgk", "--jobs", "1000", "--json"},
+        {"--help"},
+        {"run", "--help"},
+        {"--help-all"}}) {
+    std::vector<std::string> command = {"/bin/sh", "-c", R"(exec "$0" "$@" > /dev/full)",
+                                        built_program("evpool-bench")};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    const Finished finished = evpool::run(command);
+    EXPECT_EQ(finished.status, 3) << arguments[0];
+    EXPECT_NE(finished.errors.find("evpool-bench: cannot write all of standard output"),
+              std::string::npos)
+        << arguments[0] << ": " << finished.errors;
+  }
 }
 
 TEST_F(Bench, one_interrupt_drains_and_reports) {
@@ -137,11 +174,17 @@ TEST_F(Bench, a_sweep_goes_up_and_down) {
   }
 }
 
+TEST_F(Bench, a_sweep_says_what_it_found) {
+  const Finished finished = bench({"sweep", "--rates", "100,200", "--duration", "100ms"});
+  EXPECT_NE(finished.output.find("\n\nkeeps up "), std::string::npos) << finished.output;
+}
+
 TEST_F(Bench, a_knee_that_no_rate_has) {
   const Finished finished = bench(
       {"knee", "--slo", "p50<0.001us", "--from", "0.5", "--duration", "20ms", "--warmup", "0s"});
   EXPECT_EQ(finished.status, 3);
-  EXPECT_NE(finished.output.find("no knee: no rate was found"), std::string::npos);
+  EXPECT_TRUE(finished.output.starts_with("no knee: no rate was found")) << finished.output;
+  EXPECT_NE(finished.errors.find("/s  no: "), std::string::npos) << "the runs are beside it";
 }
 
 TEST_F(Bench, options_that_contradict_are_a_usage_error) {
@@ -150,10 +193,58 @@ TEST_F(Bench, options_that_contradict_are_a_usage_error) {
         {"run", "--impair", "drop=1%"},
         {"run", "--mix", "upper:0"},
         {"knee", "--slo", "p99"},
-        {"sweep", "--from", "10", "--to", "5"}}) {
+        {"sweep", "--from", "10", "--to", "5"},
+        {"run", "--mix", "upper:1", "--size", "5"},
+        {"run", "--pin", "99999"},
+        {"mgk", "--seed", "-1"}}) {
     const Finished finished = bench(arguments);
     EXPECT_EQ(finished.status, 2) << arguments[0] << ' ' << arguments[1];
     EXPECT_EQ(finished.errors.substr(0, 14), "evpool-bench: ");
+  }
+}
+
+TEST_F(Bench, a_sweep_refuses_a_rate_that_cannot_be_before_it_measures_any) {
+  const Finished finished = bench({"sweep", "--rates", "100,1e12", "--duration", "20ms"});
+  EXPECT_EQ(finished.status, 2);
+  EXPECT_EQ(finished.output, "");
+  EXPECT_NE(finished.errors.find("1e12"), std::string::npos) << finished.errors;
+}
+
+TEST_F(Bench, more_connections_than_descriptors_say_how_many_and_what_to_do) {
+  const auto with_100_descriptors = [&](const std::string& connections) {
+    return run({"/bin/sh", "-c", R"(ulimit -n 100 && exec "$0" "$@")",
+                built_program("evpool-bench"), "run", "--duration", "20ms", "--connections",
+                connections, "--server", daemon().address("tcp")});
+  };
+  const Finished many = with_100_descriptors("200");
+  EXPECT_EQ(many.status, 2);
+  EXPECT_EQ(many.output, "");
+  EXPECT_NE(many.errors.find("200 connections need 233 file descriptors, and 100 are allowed here "
+                             "(say ulimit -n 233"),
+            std::string::npos)
+      << many.errors;
+  EXPECT_EQ(with_100_descriptors("60").status, 0);
+}
+
+TEST(BenchUsage, suggests_only_what_the_command_has) {
+  struct Row {
+    std::vector<std::string> arguments;
+    std::string said;
+  };
+  for (const Row& row : std::vector<Row>{
+           {{"sweep", "--rate", "5"}, "unknown option '--rate' (did you mean '--rates'?)"},
+           {{"knee", "--rats", "5"}, "unknown option '--rats' (did you mean '--ramp'?)"},
+           {{"swep"}, "unknown command 'swep' (did you mean 'sweep'?)"},
+           {{"swep", "--rates", "5"}, "unknown command 'swep' (did you mean 'sweep'?)"},
+           {{"measure"}, "unknown command 'measure'"},
+           {{"--rate", "5", "run"}, "'--rate' is an option of 'run': give it after that"},
+           {{"--hlep"}, "unknown option '--hlep' (did you mean '--help'?)"},
+       }) {
+    std::vector<std::string> command = {built_program("evpool-bench")};
+    command.insert(command.end(), row.arguments.begin(), row.arguments.end());
+    const Finished finished = run(command);
+    EXPECT_EQ(finished.status, 2);
+    EXPECT_EQ(finished.errors, "evpool-bench: " + row.said + "\nTry 'evpool-bench --help'.\n");
   }
 }
 

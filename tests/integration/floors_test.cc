@@ -145,6 +145,7 @@ TEST(FloorsCommand, measures_evpoold_beside_its_floors) {
            "udp-1x4-offload", "--rounds", "2", "--duration", "50ms", "--json"});
   ASSERT_EQ(floors.status, 0) << floors.errors;
   const auto object = nlohmann::json::parse(floors.output);
+  EXPECT_EQ(object["schema"], "evpool-bench-floors/1");
   ASSERT_EQ(object["rows"].size(), 3U);
   for (const auto& row : object["rows"]) {
     for (const char* const server : {"floor", "hop", "evpool"}) {

@@ -13,13 +13,24 @@ namespace {
 
 using Json = nlohmann::json;
 
+// A program that reads it knows what it has, and with what that was measured.
+void expect_to_say_what_it_is(const Json& object, const std::string& command) {
+  EXPECT_EQ(object["schema"], "evpool-bench-" + command + "/1");
+  EXPECT_EQ(object["command"], command);
+  EXPECT_FALSE(object["provenance"]["argv"].empty());
+  EXPECT_FALSE(object["provenance"]["kernel"].empty());
+}
+
 // Its one JSON object. `allowed`: a status beside 0, of runs that this machine may be too slow for.
 Json measured(std::vector<std::string> arguments, int allowed = 0) {
+  const std::string name = arguments.front();
   arguments.insert(arguments.begin(), built_program("evpool-bench"));
   arguments.insert(arguments.end(), {"--rounds", "2", "--json"});
   const Finished command = run(arguments);
   EXPECT_TRUE(command.status == 0 || command.status == allowed) << command.errors;
-  return Json::parse(command.output, nullptr, false);
+  const Json object = Json::parse(command.output, nullptr, false);
+  expect_to_say_what_it_is(object, name);
+  return object;
 }
 
 TEST(WorkersCommand, compares_each_number_with_the_best) {
@@ -38,7 +49,6 @@ TEST(WorkersCommand, compares_each_number_with_the_best) {
         cell["workers"] == object["rows"][0]["best"] && cell["to_the_best"]["median"] == 1;
   }
   EXPECT_TRUE(one_is_the_best);
-  EXPECT_FALSE(object["provenance"].empty());
 }
 
 TEST(ConnectionsCommand, compares_many_idle_ones_with_few_busy_ones) {
@@ -73,6 +83,7 @@ TEST(MgkCommand, says_what_theory_says) {
                             "--kind", "1:100", "--jobs", "1000000", "--json"});
   ASSERT_EQ(mgk.status, 0) << mgk.errors;
   const Json object = Json::parse(mgk.output);
+  expect_to_say_what_it_is(object, "mgk");
   ASSERT_EQ(object["kinds"].size(), 1U);
   EXPECT_NEAR(object["kinds"][0]["mean_us"], 300, 15);
 }
@@ -88,6 +99,26 @@ TEST(MgkCommand, refuses_what_makes_no_sense) {
     command.insert(command.end(), arguments.begin(), arguments.end());
     EXPECT_EQ(run(command).status, 2) << arguments[0] << ' ' << arguments[1];
   }
+}
+
+TEST(DoctorCommand, says_its_verdict_first) {
+  const Finished doctor = run({built_program("evpool-bench"), "doctor"});
+  EXPECT_TRUE(doctor.output.starts_with("verdict: ")) << doctor.output;
+}
+
+TEST(SelfCommand, says_its_verdict_first) {
+  const std::vector<std::string> command = {
+      built_program("evpool-bench"), "self", "--rounds", "1", "--duration", "20ms"};
+  const std::string text = run(command).output;
+  EXPECT_TRUE(text.starts_with("the generator ") || text.starts_with("INVALID: ")) << text;
+}
+
+TEST(DoctorCommand, says_what_it_is) {
+  const Finished doctor = run({built_program("evpool-bench"), "doctor", "--json"});
+  const Json object = Json::parse(doctor.output);
+  expect_to_say_what_it_is(object, "doctor");
+  EXPECT_FALSE(object["provenance"].contains("seed"));
+  EXPECT_FALSE(object["checks"].empty());
 }
 
 TEST(PeersCommand, measures_evpoold_beside_whatever_is_installed) {

@@ -213,6 +213,7 @@ TEST_F(CompareCommand, prints_one_json_object_when_asked) {
   EXPECT_EQ(object["b"]["runs"], 9);
   EXPECT_EQ(object["b"]["values"].size(), 9U);
   EXPECT_EQ(object["b"]["source"], path("b"));
+  EXPECT_FALSE(object["provenance"]["kernel"].empty());
 }
 
 // --- Metrics ------------------------------------------------------------------------------------
@@ -362,6 +363,102 @@ TEST_F(CompareCommand, an_invalid_run_is_refused_with_its_reasons) {
             "evpool-bench: " + path("b") +
                 ", run 3: the run is invalid: 12 requests were lost; the generator was late "
                 "(repeat it)\n");
+}
+
+TEST_F(CompareCommand, a_run_with_wrong_replies_is_refused) {
+  std::vector<json> b = runs_around(1'000);
+  for (json& result : b) result["account"]["wrong"] = 0;
+  const std::string a = write("a", runs_around(1'000));
+  EXPECT_EQ(run({"compare", a, write("right", b)}).status, 0);
+  b[6]["account"]["wrong"] = 3;
+  for (const char* command : {"compare", "gate"}) {
+    const Outcome outcome = run({command, a, write("b", b)});
+    EXPECT_EQ(outcome.status, 3);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_TRUE(contains(outcome.error, path("b") + ", run 7: 3 replies were wrong"))
+        << outcome.error;
+  }
+}
+
+// --- Like with like -----------------------------------------------------------------------------
+
+TEST_F(CompareCommand, unlike_runs_are_not_one_sample) {
+  std::vector<json> sweep = runs_around(1'000);
+  for (json& result : sweep) result["options"]["rate"] = 100;
+  sweep[4]["options"]["rate"] = 200;
+  const std::string good = write("a", runs_around(1'000));
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"compare", good, write("sweep", sweep)}, {"gate", path("sweep"), good}}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.error, "evpool-bench: " + path("sweep") +
+                                 ", run 5: not made as run 1: options.rate is 100 in run 1 and "
+                                 "200 in this one (give runs that were all made in the same "
+                                 "way)\n");
+  }
+}
+
+TEST_F(CompareCommand, a_command_that_makes_another_run_each_time_is_refused) {
+  json other = result_with(1'000);
+  other["provenance"]["kernel"] = "Linux 7";
+  const std::string one = write("one", result_with(1'000).dump());
+  const std::string two = write("two", other.dump());
+  const std::string changing = "if [ -e '" + path("order") + "' ]; then cat '" + two +
+                               "'; else : > '" + path("order") + "'; cat '" + one + "'; fi";
+  const Outcome outcome = run({"compare", "--ab", changing, "cat '" + one + "'", "--runs", "4"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_TRUE(contains(outcome.error, "command A, run 2 (")) << outcome.error;
+  EXPECT_TRUE(contains(outcome.error, "provenance.kernel is none in run 1 and Linux 7 in this one"))
+      << outcome.error;
+}
+
+TEST_F(CompareCommand, what_the_two_were_measured_under_comes_first_where_it_differs) {
+  std::vector<json> a = runs_around(1'000);
+  std::vector<json> b = runs_around(2'000);
+  for (json& result : a) {
+    result["options"]["transport"] = "tcp";
+    result["provenance"] = {{"cpu", "one"}, {"kernel", "Linux 6"}};
+  }
+  for (json& result : b) {
+    result["options"]["transport"] = "udp";
+    result["options"]["mix"] = json::array({{{"size", {{"bytes", 1'000}}}}});
+    result["provenance"] = {{"cpu", "other"}, {"kernel", "Linux 6"}};
+  }
+  const std::string first = write("a", a);
+  const std::string second = write("b", b);
+  const std::string listed =
+      "A and B were not measured in the same way, and what follows may come of that:\n"
+      "  options.mix.0.size.bytes is none in A and 1000 in B\n"
+      "  options.transport is tcp in A and udp in B\n"
+      "  provenance.cpu is one in A and other in B\n";
+  EXPECT_TRUE(run({"compare", first, second}).out.starts_with(listed + "B is 2.00 times A"))
+      << run({"compare", first, second}).out;
+  const Outcome gate = run({"gate", first, second});
+  EXPECT_TRUE(contains(gate.out, "\n  options.transport is tcp in BASE and udp in NEW\n"));
+  EXPECT_TRUE(contains(gate.out, "\npass, no regression")) << gate.out;
+  const json differences =
+      json::parse(run({"compare", first, second, "--json"}).out)["differences"];
+  EXPECT_EQ(differences,
+            json::array({{{"name", "options.mix.0.size.bytes"}, {"a", nullptr}, {"b", 1'000}},
+                         {{"name", "options.transport"}, {"a", "tcp"}, {"b", "udp"}},
+                         {{"name", "provenance.cpu"}, {"a", "one"}, {"b", "other"}}}));
+  EXPECT_EQ(json::parse(run({"compare", first, first, "--json"}).out)["differences"],
+            json::array());
+}
+
+TEST_F(CompareCommand, server_commit_and_seed_may_differ_in_a_sample_and_between_both) {
+  std::vector<json> a = runs_around(1'000);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i]["options"]["server"] = "127.0.0.1:" + std::to_string(i);
+    a[i]["options"]["seed"] = i;
+    for (const char* fact : {"date", "argv", "seed", "commit", "compiler", "flags"}) {
+      a[i]["provenance"][fact] = std::to_string(i);
+    }
+  }
+  const Outcome outcome = run({"compare", write("a", a), write("b", runs_around(1'000))});
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_TRUE(outcome.out.starts_with("no difference seen")) << outcome.out;
 }
 
 // --- Commands in turn ---------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 #include "bench/load_flags.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -60,6 +62,50 @@ TEST(LoadFlags, job_and_size_or_a_mix) {
   EXPECT_EQ(mixed.mix[0].weight, 99);
   EXPECT_EQ(mixed.mix[1].payload, "5000");
   EXPECT_THROW(parse({"--mix", "upper:none"}), CLI::ValidationError);
+}
+
+TEST(LoadFlags, what_would_be_ignored_is_refused) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--mix", "upper:1", "--job", "echo"},
+        {"--mix", "upper:1", "--size", "5"},
+        {"--rate", "5", "--burst", "7"},
+        {"--rate", "5", "--arrivals", "constant", "--burst", "7"}}) {
+    EXPECT_THROW(static_cast<void>(parse(arguments)), CLI::ParseError)
+        << testing::PrintToString(arguments);
+  }
+  EXPECT_EQ(parse({"--rate", "5", "--arrivals", "burst"}).burst_requests, 10U);
+}
+
+TEST(LoadFlags, numbers_without_a_sign_have_none_and_end) {
+  for (const char* flag : {"--seed", "--reconnect-every", "--count"}) {
+    for (const char* wrong : {"-1", "18446744073709551616", "1.5", "1e3", "+1", ""}) {
+      EXPECT_THROW(static_cast<void>(parse({std::string(flag) + '=' + wrong})), CLI::ParseError)
+          << flag << ' ' << wrong;
+    }
+  }
+  EXPECT_THROW(parse({"--count", "0"}), CLI::ValidationError);
+  EXPECT_EQ(parse({"--seed", "18446744073709551615"}).seed, UINT64_MAX);
+  EXPECT_EQ(parse({"--reconnect-every", "0"}).reconnect_every, 0U);
+}
+
+TEST(LoadFlags, rates_have_an_end) {
+  EXPECT_EQ(parse({"--rate", "1e9"}).rate, 1e9);
+  EXPECT_THROW(parse({"--rate", "1e12"}), CLI::ValidationError);
+  EXPECT_THROW(parse({"--rate", "-5"}), CLI::ValidationError);
+}
+
+TEST(LoadFlags, threads_are_pinned_to_cpus_that_there_are) {
+  EXPECT_EQ(parse({"--pin", "0"}).pin, std::vector<int>{0});
+  const std::string last = std::to_string(sysconf(_SC_NPROCESSORS_CONF) - 1);
+  for (const char* wrong : {"-1", "99999", "0,99999", "x"}) {
+    try {
+      parse({std::string("--pin=") + wrong});
+      ADD_FAILURE() << wrong;
+    } catch (const CLI::ValidationError& error) {
+      EXPECT_NE(std::string(error.what()).find("CPUs 0 to " + last), std::string::npos)
+          << error.what();
+    }
+  }
 }
 
 TEST(LoadFlags, sizes) {

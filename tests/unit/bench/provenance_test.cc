@@ -49,6 +49,12 @@ TEST(Provenance, quotes_only_what_needs_it) {
             R"(./evpool-bench --server '[::1]:6666' 'a b' 'it'\''s' --size=32)");
 }
 
+TEST(Provenance, has_no_seed_where_nothing_is_drawn) {
+  for (const auto& [name, value] : collect_provenance({"evpool-bench"}, std::nullopt).facts) {
+    EXPECT_NE(name, "seed");
+  }
+}
+
 TEST(Provenance, has_the_seed_and_what_is_always_known_in_order) {
   const Provenance provenance = collect({"bench"}, 18'446'744'073'709'551'615U);
   EXPECT_EQ(fact(provenance, "seed"), "18446744073709551615");
