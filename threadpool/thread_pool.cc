@@ -174,7 +174,6 @@ class ThreadPool::Implementation {
   struct alignas(64) Worker {
     Implementation* pool = nullptr;
     std::size_t number = 0;
-    std::uint32_t turn = 0;  // counts its looks at the queues
     WorkerCounts counts;
     std::uint64_t executed_at_sleep = 0;
     [[nodiscard]] std::uint64_t tasks_since_sleep() const {
@@ -256,7 +255,7 @@ class ThreadPool::Implementation {
   void work(Worker& worker) {
     Task room;
     for (;;) {
-      auto taken = queues_.take(worker.number, ++worker.turn, room);
+      auto taken = queues_.take(worker.number, room);
       if (taken.task == nullptr) taken = search(worker, room);
       if (taken.task == nullptr) return;
       if (taken.left_more) wake_one();
@@ -278,7 +277,7 @@ class ThreadPool::Implementation {
       const int looks = worker.tasks_since_sleep() < kBusyTasks ? 1 : kLooksBeforeSleep;
       for (int look = 1;; ++look) {
         const bool last_look = look >= looks || !parking_.is_only_searcher();
-        auto taken = queues_.take(worker.number, ++worker.turn, room);
+        auto taken = queues_.take(worker.number, room);
         if (taken.task == nullptr) taken = queues_.steal(worker.number, last_look, room);
         if (taken.task != nullptr) {
           if (parking_.end_search() && !queues_.empty()) wake_one();

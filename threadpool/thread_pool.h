@@ -21,8 +21,9 @@
 //
 // Order: first in, first out for each priority, exactly so with one worker. High goes before normal
 // before low, but every 16th task that a worker takes is the oldest of a later one; so low is late
-// under load and never starved. What a worker's own task adds at normal priority goes first there,
-// and another worker takes it if that one is busy.
+// under load and never starved. What a worker's own task adds at normal priority goes first there.
+// It, and what else a busy worker holds, is taken by another: by one that finds nothing else at
+// once, and by one that does now and then, between the tasks it finds.
 //
 // After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return
 // at once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
