@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "threadpool/block_pool.h"
+#include "threadpool/check_options.h"
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
@@ -30,28 +31,6 @@ void report_exception(const std::exception_ptr& exception) {
     std::fprintf(stderr, "evpool: a task threw: %s\n", error.what());
   } catch (...) {
     std::fprintf(stderr, "evpool: a task threw something that is no std::exception\n");
-  }
-}
-
-[[noreturn]] void refuse_options(const std::string& what) {
-  throw std::invalid_argument("cannot create a pool " + what);
-}
-
-void check(const ThreadPoolOptions& options) {
-  if (options.workers < 1 || options.workers > ThreadPoolOptions::kMaxWorkers) {
-    refuse_options("of " + std::to_string(options.workers) + " workers: it must have 1 to " +
-                   std::to_string(ThreadPoolOptions::kMaxWorkers));
-  }
-  if (options.capacity_tasks < 1 || options.capacity_tasks > ThreadPoolOptions::kMaxCapacityTasks) {
-    refuse_options("with a capacity of " + std::to_string(options.capacity_tasks) +
-                   " tasks: it must be 1 to " +
-                   std::to_string(ThreadPoolOptions::kMaxCapacityTasks));
-  }
-  for (const int cpu : options.cpus) {
-    if (cpu < 0 || cpu >= CPU_SETSIZE) {
-      refuse_options("on CPU " + std::to_string(cpu) + ": it must be 0 to " +
-                     std::to_string(CPU_SETSIZE - 1));
-    }
   }
 }
 
@@ -443,7 +422,7 @@ thread_local ThreadPool::Implementation::Worker* ThreadPool::Implementation::cur
     nullptr;
 
 std::unique_ptr<ThreadPool> ThreadPool::create(const ThreadPoolOptions& options) {
-  check(options);
+  check_options(options);
   auto implementation = std::make_shared<Implementation>(options);
   // Whole before the first thread: should a later one fail, its destructor stops the earlier.
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(implementation)));
