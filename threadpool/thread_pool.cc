@@ -13,6 +13,7 @@
 
 #include "threadpool/block_pool.h"
 #include "threadpool/check_options.h"
+#include "threadpool/discarding_callers.h"
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
@@ -89,6 +90,7 @@ class ThreadPool::Implementation {
 
   void discard_queued() {
     if (!queues_.is_mine()) return;
+    const DiscardingCallers::Entry entry(discarding_callers_);
     discarding_.store(true);
     close(Phase::stopped);
     Task task;
@@ -376,11 +378,13 @@ class ThreadPool::Implementation {
     }
   }
 
-  // Waits until only `but` workers are left, 0 or 1: this one, which is let go. False: not in time.
+  // Waits until only `but` workers are left, 0 or 1: this one, which is let go; and until no caller
+  // discards any more. False: not in time.
   bool join(std::uint32_t but, Clock::time_point deadline) {
     for (std::uint32_t left = workers_left_.load(); left > but; left = workers_left_.load()) {
       if (!futex_wait(workers_left_, left, deadline) && workers_left_.load() > but) return false;
     }
+    if (!discarding_callers_.wait_until_none(deadline)) return false;
     const MutexLock lock(joining_);
     for (Worker& worker : workers_) {
       if (!std::exchange(worker.started, false)) continue;
@@ -403,6 +407,7 @@ class ThreadPool::Implementation {
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
+  DiscardingCallers discarding_callers_;
   RoomSignal room_;  // for add_until
 
   alignas(64) std::atomic<std::uint64_t> refused_{0};

@@ -133,9 +133,10 @@ class ThreadPool {
   void discard_queued();
 
   // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop,
-  // also at the same time, waits for the first; the totals returned are final. Throws
-  // std::system_error, resource_deadlock_would_occur, in a task of the same pool, and then does
-  // nothing.
+  // also at the same time, waits for the first, and for discard_queued in other threads; the totals
+  // returned are final. Only in a discard hook of the same pool are they not, as it waits for no
+  // hook there. Throws std::system_error, resource_deadlock_would_occur, in a task of the same
+  // pool, and then does nothing.
   ThreadPoolStatistics drain();
 
   // As drain, but no longer than to the deadline. False: it passed, and tasks are still queued or

@@ -256,6 +256,67 @@ TEST(ThreadPoolEnd, a_drain_past_its_deadline_goes_on_and_can_be_finished) {
   EXPECT_EQ(pool->drain().executed, 11U);
 }
 
+// Stays in its discard hook until let on.
+struct SlowToDiscard {
+  Gate* gate;
+  void operator()() const {}
+  void discard() const noexcept { gate->wait(); }
+};
+
+TEST(ThreadPoolEnd, a_second_end_waits_for_the_discard_hooks_of_the_first) {
+  std::latch worker_ended(1);
+  const auto pool =
+      ThreadPool::create({.on_worker_exit = [&](std::size_t) { worker_ended.count_down(); }});
+  Blocker blocker(*pool);
+  Gate hook;
+  ASSERT_EQ(pool->try_add(SlowToDiscard{&hook}), AddResult::added);
+  std::thread first([&pool] { EXPECT_EQ(pool->stop().discarded, 1U); });
+  hook.entered.wait();
+  blocker.release();
+  worker_ended.wait();
+  EXPECT_FALSE(pool->drain_until(Clock::now() + std::chrono::milliseconds(100)));
+  hook.open.count_down();
+  EXPECT_EQ(pool->stop().discarded, 1U) << "not final";
+  first.join();
+}
+
+TEST(ThreadPoolEnd, totals_are_final_for_each_of_two_that_stop_at_once) {
+  for (int round = 0; round < 500; ++round) {
+    static constexpr std::uint64_t kTasks = 60;
+    struct YieldsInHook {
+      void operator()() const {}
+      void discard() const noexcept { sched_yield(); }
+    };
+    const auto pool = ThreadPool::create({.workers = 2});
+    for (std::uint64_t i = 0; i < kTasks; ++i) {
+      ASSERT_EQ(pool->try_add(YieldsInHook{}), AddResult::added);
+    }
+    const auto stop = [&pool] {
+      const ThreadPoolStatistics totals = pool->stop();
+      EXPECT_EQ(totals.executed + totals.discarded, kTasks);
+    };
+    std::thread other(stop);
+    stop();
+    other.join();
+  }
+}
+
+TEST(ThreadPoolEnd, a_discard_hook_may_stop_the_pool_once_more) {
+  const auto pool = ThreadPool::create({});
+  Blocker blocker(*pool);
+  struct StopsInHook {
+    ThreadPool* pool;
+    Blocker* blocker;
+    void operator()() const {}
+    void discard() const noexcept {
+      blocker->release();
+      pool->stop();
+    }
+  };
+  ASSERT_EQ(pool->try_add(StopsInHook{pool.get(), &blocker}), AddResult::added);
+  EXPECT_EQ(pool->stop().discarded, 1U);
+}
+
 TEST(ThreadPoolEnd, a_worker_may_not_wait_for_its_own_pool) {
   const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 1});
   const auto refused = [](auto&& call) {
