@@ -213,6 +213,8 @@ class ThreadPool::Implementation {
     pthread_setname_np(pthread_self(), pool.options_.thread_name.substr(0, 15).c_str());
     if (pool.start(worker)) {
       pool.work(worker);
+      // In a child that a task forked: its only thread ends, and with it the child.
+      if (!pool.queues_.is_mine()) return nullptr;
       if (pool.options_.on_worker_exit) pool.options_.on_worker_exit(worker.number);
     }
     current_worker = nullptr;
@@ -233,9 +235,10 @@ class ThreadPool::Implementation {
     return started;
   }
 
+  // Until there will be no task any more, or in a child of fork().
   void work(Worker& worker) {
     Task room;
-    for (;;) {
+    while (queues_.is_mine()) {
       auto taken = queues_.take(worker.number, room);
       if (taken.task == nullptr) taken = search(worker, room);
       if (taken.task == nullptr) return;

@@ -27,6 +27,8 @@
 //
 // After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return
 // at once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
+// When a task forks and then returns in the child, that thread, the child's only one, ends without
+// the exit hook, and so does the child, with status 0.
 #pragma once
 
 #include <chrono>

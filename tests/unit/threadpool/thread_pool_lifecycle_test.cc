@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -488,6 +489,56 @@ TEST(ThreadPoolFork, the_childs_pool_refuses_and_ends_without_touching_the_paren
   second.open.count_down();
   EXPECT_EQ(pool->drain().executed, 12U);
   EXPECT_EQ(run.load(), 10);
+}
+
+// Where a thread of the child ends, so does the child: nothing that the parent keeps is torn down.
+struct EndsChild {
+  bool armed = false;
+  ~EndsChild() {
+    if (armed) _exit(0);
+  }
+};
+thread_local EndsChild at_thread_end;
+
+TEST(ThreadPoolFork, a_child_forked_in_a_task_ends_after_it_and_runs_nothing_else) {
+  const pid_t parent = getpid();
+  const auto end_if_child = [parent](int status) {
+    if (getpid() != parent) _exit(status);
+  };
+  for (const std::size_t workers : {1U, 2U}) {
+    const auto pool = ThreadPool::create(
+        {.workers = workers, .on_worker_exit = [&end_if_child](std::size_t) { end_if_child(1); }});
+    Blocker first(*pool);
+    std::unique_ptr<Blocker> second = workers == 2 ? std::make_unique<Blocker>(*pool) : nullptr;
+    std::atomic<pid_t> child{-1};
+    ASSERT_EQ(pool->try_add([&child] {
+      const pid_t forked = fork();
+      if (forked != 0) {
+        child.store(forked);
+        return;
+      }
+      at_thread_end.armed = true;
+      // A child that hangs is killed, which a worker's signal mask would prevent.
+      sigset_t alarm_only;
+      sigemptyset(&alarm_only);
+      sigaddset(&alarm_only, SIGALRM);
+      pthread_sigmask(SIG_UNBLOCK, &alarm_only, nullptr);
+      alarm(10);
+    }),
+              AddResult::added);
+    // Some of them in the forking worker's batch, which the kernel does not wipe.
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_EQ(pool->try_add([&end_if_child] { end_if_child(2); }), AddResult::added);
+    }
+    first.release();
+    EXPECT_TRUE(becomes_true([&child] { return child.load() != -1; }));
+    int status = 0;
+    EXPECT_EQ(waitpid(child.load(), &status, 0), child.load());
+    EXPECT_TRUE(WIFEXITED(status)) << "it hung";
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    if (second != nullptr) second->release();
+    EXPECT_EQ(pool->drain().executed, 41U + workers);
+  }
 }
 
 }  // namespace
