@@ -13,9 +13,14 @@ class TaskGroup::State {
  public:
   // False, and the task stays: as many wait as may.
   bool add(Task& task) {
-    const MutexLock lock(mutex_);
-    if (waiting_ == tasks_.size()) return false;
-    tasks_[waiting_++] = std::move(task);
+    bool to_wake = false;
+    {
+      const MutexLock lock(mutex_);
+      if (waiting_ == tasks_.size()) return false;
+      tasks_[waiting_++] = std::move(task);
+      to_wake = call_sleeper();
+    }
+    if (to_wake) futex_wake_all(calls_);
     return true;
   }
 
@@ -41,31 +46,18 @@ class TaskGroup::State {
     run_counted(task);
   }
 
-  // Lets the thread that sleeps in wait(), if one does, look again: something may be there to run.
-  void call_waiter() {
-    {
-      const MutexLock lock(mutex_);
-      if (sleepers_ == 0) return;
-      changes_.fetch_add(1);
-    }
-    futex_wake_all(changes_);
-  }
-
   void wait() {
     for (;;) {
-      while (run_one()) {
-      }
-      std::uint32_t changes = 0;
+      if (run_one()) continue;
+      std::uint32_t calls = 0;
       {
         const MutexLock lock(mutex_);
         if (waiting_ > 0) continue;
         if (running_ == 0) return;
-        changes = changes_.load();
-        ++sleepers_;
+        sleeping_ = true;
+        calls = calls_.load();
       }
-      futex_wait(changes_, changes);
-      const MutexLock lock(mutex_);
-      --sleepers_;
+      futex_wait(calls_, calls);
     }
   }
 
@@ -76,28 +68,38 @@ class TaskGroup::State {
 
  private:
   void run_counted(Task& task) noexcept {
+    std::exception_ptr exception;
     try {
       task.run();
     } catch (...) {
-      const MutexLock lock(mutex_);
-      if (first_exception_ == nullptr) first_exception_ = std::current_exception();
+      exception = std::current_exception();
     }
     task.reset();
-    bool last = false;
+    bool to_wake = false;
     {
       const MutexLock lock(mutex_);
-      last = --running_ == 0 && sleepers_ > 0;
+      if (first_exception_ == nullptr) first_exception_ = std::move(exception);
+      to_wake = --running_ == 0 && call_sleeper();
     }
-    if (last) call_waiter();
+    if (to_wake) futex_wake_all(calls_);
+  }
+
+  // Makes the thread that sleeps in wait(), if one does, look again: all has ended, or something is
+  // there to run, for which no worker may be free, nor come if the pool refused the ticket. True:
+  // it is to be woken, best without the mutex.
+  bool call_sleeper() EVPOOL_REQUIRES(mutex_) {
+    if (!std::exchange(sleeping_, false)) return false;
+    calls_.fetch_add(1);
+    return true;
   }
 
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ EVPOOL_GUARDED_BY(mutex_) = 0;
-  std::size_t sleepers_ EVPOOL_GUARDED_BY(mutex_) = 0;
+  bool sleeping_ EVPOOL_GUARDED_BY(mutex_) = false;  // in wait(), and not called yet
   std::exception_ptr first_exception_ EVPOOL_GUARDED_BY(mutex_);
-  FutexWord changes_{0};  // counts what a thread that waits must wake up for
+  FutexWord calls_{0};
 };
 
 // What the pool gets for each task of the group: leave to run one of them, if one still waits.
@@ -105,7 +107,6 @@ class TaskGroup::Ticket {
  public:
   explicit Ticket(std::shared_ptr<State> state) : state_(std::move(state)) {}
   void operator()() { state_->run_one(); }
-  void discard() noexcept { state_->call_waiter(); }
 
  private:
   std::shared_ptr<State> state_;
@@ -121,9 +122,8 @@ void TaskGroup::add(Task&& task) {
     state_->run(task);
     return;
   }
-  const AddResult ticket = pool_.try_add(Ticket(state_), priority_);
-  // No worker will come for it: wait() will run it, also if it sleeps already.
-  if (ticket != AddResult::added) state_->call_waiter();
+  // Refused, no worker will come for the task: wait() runs it.
+  static_cast<void>(pool_.try_add(Ticket(state_), priority_));
 }
 
 void TaskGroup::wait() {

@@ -5,10 +5,10 @@
 //   group.add([&] { right = sum(middle, last); });
 //   group.wait();
 //
-// wait() runs what no worker has started yet itself, and then waits for what is running. It runs
-// nothing but the group's own tasks: so it may be called in a task, and nested, without the stack
-// growing by strangers' tasks, and it never waits for a task that no thread has begun. That is why
-// a worker may wait for a group of its own pool.
+// wait() runs what no worker has started yet itself, waits for what is running, and runs what that
+// adds. It runs nothing but the group's own tasks: so it may be called in a task, and nested,
+// without the stack growing by strangers' tasks, and it never waits for a task that no thread has
+// begun. That is why a worker may wait for a group of its own pool.
 //
 // Threads: add may be called from any thread, also from the group's tasks; wait and the destructor
 // from one at a time. The pool must outlive the group.

@@ -450,6 +450,27 @@ TEST(TaskGroup, a_sleeping_wait_runs_what_a_task_adds_while_the_pool_drains) {
   expect_wait_runs_what_is_added_while_it_sleeps([](ThreadPool& pool) { pool.discard_queued(); });
 }
 
+TEST(TaskGroup, a_sleeping_wait_runs_what_a_task_adds_while_the_other_worker_is_busy) {
+  const auto pool = ThreadPool::create({.workers = 2});
+  TaskGroup group(*pool);
+  std::latch running(1);
+  std::atomic<pid_t> waits{0};
+  std::atomic<bool> added_ran{false};
+  std::atomic<bool> in_time{false};
+  group.add([&] {
+    running.count_down();
+    EXPECT_TRUE(becomes_true([&waits] { return waits.load() != 0 && is_asleep(waits.load()); }));
+    group.add([&added_ran] { added_ran.store(true); });
+    in_time.store(becomes_true([&added_ran] { return added_ran.load(); }));
+  });
+  running.wait();
+  Blocker blocker(*pool);
+  waits.store(gettid());
+  group.wait();
+  EXPECT_TRUE(in_time.load());
+  blocker.release();
+}
+
 TEST(TaskGroup, wait_also_waits_for_what_another_threads_add_runs) {
   const auto pool = ThreadPool::create({.workers = 1});
   Blocker blocker(*pool);
