@@ -1,7 +1,10 @@
 #include "threadpool/task_group.h"
 
 #include <array>
+#include <cassert>
+#include <cstdint>
 #include <exception>
+#include <system_error>
 #include <utility>
 
 #include "threadpool/futex.h"
@@ -46,14 +49,17 @@ class TaskGroup::State {
     run_counted(task);
   }
 
-  void wait() {
+  enum class WaitEnd : std::uint8_t { all_ended, own_task };
+  WaitEnd wait() {
     for (;;) {
       if (run_one()) continue;
       std::uint32_t calls = 0;
       {
         const MutexLock lock(mutex_);
         if (waiting_ > 0) continue;
-        if (running_ == 0) return;
+        if (running_ == 0) return WaitEnd::all_ended;
+        // Only here, because it looks at as many tasks as this thread has nested.
+        if (has_task_on_this_thread()) return WaitEnd::own_task;
         sleeping_ = true;
         calls = calls_.load();
       }
@@ -67,7 +73,20 @@ class TaskGroup::State {
   }
 
  private:
+  // A task that this thread runs; it may have others within, of this group or of others.
+  struct Running {
+    const State* group;
+    const Running* outer;
+  };
+  [[nodiscard]] bool has_task_on_this_thread() const {
+    const Running* running = innermost_;
+    while (running != nullptr && running->group != this) running = running->outer;
+    return running != nullptr;
+  }
+
   void run_counted(Task& task) noexcept {
+    const Running running{.group = this, .outer = innermost_};
+    innermost_ = &running;
     std::exception_ptr exception;
     try {
       task.run();
@@ -75,6 +94,7 @@ class TaskGroup::State {
       exception = std::current_exception();
     }
     task.reset();
+    innermost_ = running.outer;
     bool to_wake = false;
     {
       const MutexLock lock(mutex_);
@@ -92,6 +112,8 @@ class TaskGroup::State {
     calls_.fetch_add(1);
     return true;
   }
+
+  static inline thread_local const Running* innermost_ = nullptr;
 
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
@@ -115,7 +137,10 @@ class TaskGroup::Ticket {
 TaskGroup::TaskGroup(ThreadPool& pool, TaskPriority priority)
     : pool_(pool), priority_(priority), state_(std::make_shared<State>()) {}
 
-TaskGroup::~TaskGroup() { state_->wait(); }
+TaskGroup::~TaskGroup() {
+  [[maybe_unused]] const State::WaitEnd end = state_->wait();
+  assert(end != State::WaitEnd::own_task && "a task must not destroy its own group");
+}
 
 void TaskGroup::add(Task&& task) {
   if (!state_->add(task)) {
@@ -127,7 +152,10 @@ void TaskGroup::add(Task&& task) {
 }
 
 void TaskGroup::wait() {
-  state_->wait();
+  if (state_->wait() == State::WaitEnd::own_task) {
+    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                            "a task must not wait for its own group");
+  }
   if (const std::exception_ptr exception = state_->take_exception()) {
     std::rethrow_exception(exception);
   }

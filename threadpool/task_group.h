@@ -11,7 +11,8 @@
 // begun. That is why a worker may wait for a group of its own pool.
 //
 // Threads: add may be called from any thread, also from the group's tasks; wait and the destructor
-// from one at a time. The pool must outlive the group.
+// from one at a time, and not from the group's tasks, which they would wait for. The pool must
+// outlive the group.
 //
 // Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining
 // or stopped pool refuses no task of a group: wait runs them all if need be.
@@ -30,7 +31,7 @@ class TaskGroup {
 
   // Throws std::bad_alloc.
   explicit TaskGroup(ThreadPool& pool, TaskPriority priority = TaskPriority::normal);
-  // As wait(), but drops an exception.
+  // As wait(), but drops an exception. REQUIRES: not in one of the group's own tasks.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
@@ -38,7 +39,8 @@ class TaskGroup {
   void add(Task&& task);
 
   // Until none of the group's tasks waits or runs. Rethrows the first exception that one of them
-  // threw since the last wait; the others go on in any case.
+  // threw since the last wait; the others go on in any case. In one of the group's own tasks it
+  // runs what waits, and then throws std::system_error, resource_deadlock_would_occur.
   void wait();
 
  private:

@@ -12,6 +12,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -269,6 +270,54 @@ TEST(TaskGroup, takes_tasks_from_many_threads) {
   for (std::thread& adder : adders) adder.join();
   group.wait();
   EXPECT_EQ(run.load(), 2000);
+}
+
+// On a worker, and on the thread that waits, also with another group's task between.
+TEST(TaskGroup, a_wait_in_one_of_its_own_tasks_is_refused_and_not_a_deadlock) {
+  const auto refuses = [](TaskGroup& group) {
+    try {
+      group.wait();
+    } catch (const std::system_error& error) {
+      return error.code() == std::errc::resource_deadlock_would_occur;
+    }
+    return false;
+  };
+  const auto pool = ThreadPool::create({.workers = 1});
+  std::atomic<int> refused{0};
+  std::latch on_worker(1);
+  TaskGroup group(*pool);
+  group.add([&] {
+    refused += refuses(group) ? 1 : 0;
+    on_worker.count_down();
+  });
+  on_worker.wait();
+  group.wait();
+  EXPECT_EQ(refused.load(), 1);
+
+  Blocker blocker(*pool);
+  bool other_ran = false;
+  group.add([&] { other_ran = true; });
+  group.add([&] {
+    TaskGroup inner(*pool);
+    inner.add([&] { refused += refuses(group) ? 1 : 0; });
+    inner.wait();
+  });
+  group.wait();
+  EXPECT_EQ(refused.load(), 2);
+  EXPECT_TRUE(other_ran);
+  blocker.release();
+}
+
+TEST(TaskGroupDeathTest, a_group_destroyed_by_its_own_task_is_a_failed_assertion) {
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({.workers = 1});
+        pool->stop();  // so that wait() runs the task
+        auto group = std::make_unique<TaskGroup>(*pool);
+        group->add([&group] { group.reset(); });
+        group->wait();
+      },
+      "a task must not destroy its own group");
 }
 
 // --- Bounds and refusals
