@@ -62,9 +62,9 @@ class FutureStateBase {
   bool wait(Deadline deadline) {
     if (finished()) return true;
     if (ThreadPool::of_this_thread() == pool_) {
-      throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                              "a worker must not wait for a task of its own pool");
+      refuse_wait("a worker must not wait for a task of its own pool");
     }
+    if (!blocks_->is_mine()) refuse_wait("a child of fork() must not wait for its parent's task");
     for (;;) {
       const std::uint32_t phase = phase_.fetch_or(kWaitedFor) | kWaitedFor;
       if (finished()) return true;
@@ -122,6 +122,9 @@ class FutureStateBase {
   static constexpr std::uint32_t kFinished = 3;  // error_ and the value may be read
   static constexpr std::uint32_t kWaitedFor = 4;
 
+  [[noreturn]] static void refuse_wait(const char* why) {
+    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
+  }
   bool move_on(std::uint32_t from, std::uint32_t to) {
     std::uint32_t phase = phase_.load();
     while ((phase & ~kWaitedFor) == from) {
@@ -232,7 +235,8 @@ class SubmittedTask {
 
 }  // namespace detail
 
-// Movable; one thread at a time. Letting go of it lets the task run on.
+// Movable; one thread at a time. Letting go of it lets the task run on. After fork(), the child has
+// a future of its own: cancelling there does nothing to the parent's task.
 template <typename Result>
 class [[nodiscard]] Future {
  public:
@@ -244,8 +248,9 @@ class [[nodiscard]] Future {
   [[nodiscard]] bool valid() const { return state_ != nullptr; }
   [[nodiscard]] bool ready() const { return state_->finished(); }
 
-  // Waits. On a worker of the same pool they throw std::system_error,
-  // resource_deadlock_would_occur, instead of waiting; what is ready can be had there too.
+  // Waits. On a worker of the same pool, and in a child of fork(), where nobody would finish the
+  // task, they throw std::system_error, resource_deadlock_would_occur, instead of waiting; what is
+  // ready can be had there too.
   void wait() const { state_->wait(kNoDeadline); }
   [[nodiscard]] bool wait_until(Deadline deadline) const { return state_->wait(deadline); }
 
@@ -270,7 +275,8 @@ struct Submitted {
   Future<Result> future;  // valid when `added` says so
 };
 
-// Adds `callable`, of any size, as try_add does. Throws std::bad_alloc.
+// Adds `callable`, of any size, as try_add does. Throws std::bad_alloc, or, at a pool's first,
+// std::system_error.
 template <typename Callable>
 [[nodiscard]] auto submit(ThreadPool& pool, Callable callable,
                           TaskPriority priority = TaskPriority::normal)

@@ -11,9 +11,22 @@
 #include "threadpool/mutex.h"
 
 namespace evpool {
+namespace {
+
+[[noreturn]] void refuse(const char* why) {
+  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
+}
+
+}  // namespace
 
 class TaskGroup::State {
  public:
+  explicit State(const ThreadPool& pool) : pool_(pool), pool_was_mine_(pool.is_mine()) {}
+
+  // In a child of fork(): what waits is the parent's, and another of its threads may have held the
+  // mutex. A group that the child itself makes for its parent's pool is its own.
+  [[nodiscard]] bool is_inherited() const { return pool_was_mine_ && !pool_.is_mine(); }
+
   // False, and the task stays: as many wait as may.
   bool add(Task& task) {
     bool to_wake = false;
@@ -49,9 +62,10 @@ class TaskGroup::State {
     run_counted(task);
   }
 
-  enum class WaitEnd : std::uint8_t { all_ended, own_task };
+  enum class WaitEnd : std::uint8_t { all_ended, own_task, inherited };
   WaitEnd wait() {
     for (;;) {
+      if (is_inherited()) return WaitEnd::inherited;  // also by a task that it ran and that forked
       if (run_one()) continue;
       std::uint32_t calls = 0;
       {
@@ -95,6 +109,7 @@ class TaskGroup::State {
     }
     task.reset();
     innermost_ = running.outer;
+    if (is_inherited()) return;
     bool to_wake = false;
     {
       const MutexLock lock(mutex_);
@@ -114,6 +129,9 @@ class TaskGroup::State {
   }
 
   static inline thread_local const Running* innermost_ = nullptr;
+
+  const ThreadPool& pool_;    // not used once the group is gone, and with it every task
+  const bool pool_was_mine_;  // when the group was made
 
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
@@ -135,7 +153,7 @@ class TaskGroup::Ticket {
 };
 
 TaskGroup::TaskGroup(ThreadPool& pool, TaskPriority priority)
-    : pool_(pool), priority_(priority), state_(std::make_shared<State>()) {}
+    : pool_(pool), priority_(priority), state_(std::make_shared<State>(pool)) {}
 
 TaskGroup::~TaskGroup() {
   [[maybe_unused]] const State::WaitEnd end = state_->wait();
@@ -143,6 +161,7 @@ TaskGroup::~TaskGroup() {
 }
 
 void TaskGroup::add(Task&& task) {
+  if (state_->is_inherited()) refuse("a child of fork() must not add to its parent's group");
   if (!state_->add(task)) {
     state_->run(task);
     return;
@@ -152,9 +171,13 @@ void TaskGroup::add(Task&& task) {
 }
 
 void TaskGroup::wait() {
-  if (state_->wait() == State::WaitEnd::own_task) {
-    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                            "a task must not wait for its own group");
+  switch (state_->wait()) {
+    case State::WaitEnd::own_task:
+      refuse("a task must not wait for its own group");
+    case State::WaitEnd::inherited:
+      refuse("a child of fork() must not wait for its parent's group");
+    case State::WaitEnd::all_ended:
+      break;
   }
   if (const std::exception_ptr exception = state_->take_exception()) {
     std::rethrow_exception(exception);

@@ -16,6 +16,9 @@
 //
 // Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining
 // or stopped pool refuses no task of a group: wait runs them all if need be.
+//
+// After fork(), in the child, the group's tasks are the parent's: wait runs none, add and wait
+// throw std::system_error, resource_deadlock_would_occur, and the destructor does nothing.
 #pragma once
 
 #include <cstddef>

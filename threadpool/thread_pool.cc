@@ -142,6 +142,7 @@ class ThreadPool::Implementation {
     return current_worker == nullptr ? nullptr : current_worker->pool;
   }
   [[nodiscard]] bool is_own_worker() const { return of_this_thread() == this; }
+  [[nodiscard]] bool is_mine() const { return queues_.is_mine(); }
 
   std::shared_ptr<BlockPool> blocks() {
     std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(); });
@@ -476,5 +477,7 @@ ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->st
 const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread(); }
 
 std::shared_ptr<BlockPool> ThreadPool::blocks() { return implementation_->blocks(); }
+
+bool ThreadPool::is_mine() const { return implementation_->is_mine(); }
 
 }  // namespace evpool

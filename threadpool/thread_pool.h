@@ -157,8 +157,11 @@ class ThreadPool {
   // For future.h: names the pool, without being it; and of the pool whose worker this thread is.
   [[nodiscard]] const void* identity() const { return implementation_.get(); }
   [[nodiscard]] static const void* of_this_thread();
-  // For future.h: where its memory comes from. Made at the first call, which throws std::bad_alloc.
+  // For future.h: where its memory comes from. Made at the first call, which throws std::bad_alloc
+  // or std::system_error.
   [[nodiscard]] std::shared_ptr<BlockPool> blocks();
+  // For task_group.h: false in a child of fork().
+  [[nodiscard]] bool is_mine() const;
 
  private:
   class Implementation;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "tests/unit/threadpool/blocker.h"
+#include "tests/unit/threadpool/in_child.h"
 #include "threadpool/block_pool.h"
 #include "threadpool/thread_pool.h"
 
@@ -457,6 +458,34 @@ TEST(Future, a_worker_may_wait_for_another_pool) {
     return number.get() + 1;
   });
   EXPECT_EQ(sum.get(), 6);
+}
+
+TEST(Future, a_child_of_fork_is_refused_waiting_but_has_what_is_ready) {
+  const auto pool = ThreadPool::create({.workers = 1});
+  auto ready = submit_added(*pool, [] { return 5; });
+  ready.wait();
+  std::latch running(1);
+  std::latch release(1);
+  auto runs = submit_added(*pool, [&] {
+    running.count_down();
+    release.wait();
+    return 6;
+  });
+  running.wait();
+  auto waits = submit_added(*pool, [] { return 7; });
+  const int status = in_child([&] {
+    expect_refused_as_deadlock([&runs] { static_cast<void>(runs.get()); });
+    expect_refused_as_deadlock([&waits] { waits.wait(); });
+    expect_refused_as_deadlock([&waits] { static_cast<void>(waits.wait_until(past())); });
+    if (ready.get() != 5) return 1;
+    // Its own future only: the parent's is not cancelled.
+    if (waits.cancel() != CancelResult::cancelled) return 2;
+    return testing::Test::HasFailure() ? 3 : 0;
+  });
+  EXPECT_EQ(status, 0);
+  release.count_down();
+  EXPECT_EQ(runs.get(), 6);
+  EXPECT_EQ(waits.get(), 7);
 }
 
 // --- Letting go, and memory

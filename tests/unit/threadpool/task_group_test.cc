@@ -1,6 +1,7 @@
 #include "threadpool/task_group.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -18,6 +19,7 @@
 
 #include "tests/becomes_true.h"
 #include "tests/unit/threadpool/blocker.h"
+#include "tests/unit/threadpool/in_child.h"
 #include "threadpool/future.h"
 #include "threadpool/thread_pool.h"
 
@@ -40,6 +42,18 @@ bool returned_early(const std::atomic<bool>& returned) {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
   while (!returned.load() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
   return returned.load();
+}
+
+bool refuses_as_deadlock(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::resource_deadlock_would_occur;
+  }
+  return false;
+}
+bool refuses(TaskGroup& group) {
+  return refuses_as_deadlock([&group] { group.wait(); });
 }
 
 int fibonacci(ThreadPool& pool, int n) {
@@ -274,14 +288,6 @@ TEST(TaskGroup, takes_tasks_from_many_threads) {
 
 // On a worker, and on the thread that waits, also with another group's task between.
 TEST(TaskGroup, a_wait_in_one_of_its_own_tasks_is_refused_and_not_a_deadlock) {
-  const auto refuses = [](TaskGroup& group) {
-    try {
-      group.wait();
-    } catch (const std::system_error& error) {
-      return error.code() == std::errc::resource_deadlock_would_occur;
-    }
-    return false;
-  };
   const auto pool = ThreadPool::create({.workers = 1});
   std::atomic<int> refused{0};
   std::latch on_worker(1);
@@ -539,6 +545,64 @@ TEST(TaskGroup, wait_also_waits_for_what_another_threads_add_runs) {
   returned.store(true);
   adder.join();
   EXPECT_FALSE(early);
+  blocker.release();
+}
+
+// --- After fork
+// -------------------------------------------------------------------------------------
+
+TEST(TaskGroup, a_child_of_fork_neither_waits_for_nor_runs_its_parents_tasks) {
+  const auto pool = ThreadPool::create({.workers = 1});
+  const pid_t parent = getpid();
+  std::latch running(1);
+  std::latch release(1);
+  std::atomic<int> run{0};
+  auto group = std::make_unique<TaskGroup>(*pool);
+  group->add([&] {
+    running.count_down();
+    release.wait();
+  });
+  running.wait();
+  group->add([&] {
+    if (getpid() != parent) _exit(1);
+    run.fetch_add(1);
+  });
+  const int status = in_child([&] {
+    if (!refuses(*group)) return 2;
+    if (!refuses_as_deadlock([&group] { group->add([] {}); })) return 3;
+    group.reset();
+    // One that it makes itself is run by its own wait, as with any stopped pool.
+    int own_run = 0;
+    TaskGroup own(*pool);
+    own.add([&own_run] { ++own_run; });
+    own.wait();
+    return own_run == 1 ? 0 : 4;
+  });
+  EXPECT_EQ(status, 0);
+  release.count_down();
+  group->wait();
+  EXPECT_EQ(run.load(), 1);
+}
+
+TEST(TaskGroup, a_wait_whose_task_forks_is_refused_in_the_child) {
+  const auto pool = ThreadPool::create({.workers = 1});
+  Blocker blocker(*pool);
+  const pid_t parent = getpid();
+  pid_t child = -1;
+  TaskGroup group(*pool);
+  group.add([parent] {
+    if (getpid() != parent) _exit(1);
+  });
+  group.add([&child] {
+    child = fork();
+    if (child == 0) alarm(60);
+  });
+  const bool refused = refuses(group);
+  if (child == 0) _exit(refused ? 0 : 2);
+  EXPECT_FALSE(refused);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   blocker.release();
 }
 

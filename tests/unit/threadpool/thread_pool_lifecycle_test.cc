@@ -23,6 +23,7 @@
 #include "tests/becomes_true.h"
 #include "tests/failing_pthread_create.h"
 #include "tests/unit/threadpool/blocker.h"
+#include "tests/unit/threadpool/in_child.h"
 #include "threadpool/thread_pool.h"
 
 // The pool maps and unmaps through these: the seams for memory that cannot be had.
@@ -141,19 +142,6 @@ TEST(ThreadPoolCreation, refuses_a_stack_or_a_cpu_that_cannot_be_and_leaves_noth
   const Refusal absent = refusal_of({.workers = 2, .cpus = {0, CPU_SETSIZE - 1}});
   EXPECT_TRUE(says(absent, "worker 2 of 2")) << absent.what;
   EXPECT_TRUE(threads_become(threads_before));
-}
-
-// Runs `body` in a child process and gives its exit status; -1 if a signal ended it.
-template <typename Body>
-int in_child(const Body& body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);  // a child that hangs is killed, and the test fails
-    _exit(body());
-  }
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_way) {
