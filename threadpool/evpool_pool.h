@@ -51,7 +51,8 @@ int evpool_pool_create(const struct evpool_pool_options* options, evpool_pool** 
 
 /* Adds run(argument). Never blocks. From 0 on, exactly one of `run` and `discard` will be called
  * with `argument`; `discard` may be NULL. EAGAIN: as many as may are waiting; ECANCELED: the pool
- * is draining; ESHUTDOWN: it is stopped. `run` must not throw. */
+ * is draining; ESHUTDOWN: it is stopped. `run` must not throw, and must not end its thread
+ * (pthread_exit, pthread_cancel): that aborts the process. */
 int evpool_pool_add(evpool_pool* pool, void (*run)(void* argument), void (*discard)(void* argument),
                     void* argument, enum evpool_priority priority);
 

@@ -91,7 +91,7 @@ class FutureStateBase {
     try {
       call();
     } catch (...) {
-      error_ = std::current_exception();
+      error_ = exception_of_task();
     }
     finish();
     return TaskOutcome::executed;

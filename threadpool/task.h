@@ -3,12 +3,17 @@
 // A callable that also has a member `void discard() noexcept` is told, by that call, when the pool
 // drops it unrun; so a task that owes somebody an answer can give one either way. A callable that
 // returns a TaskOutcome says by it whether it found itself cancelled; other results are dropped.
+//
+// A task must not end its thread, by pthread_exit or pthread_cancel: the process is aborted.
 #pragma once
 
 #include <cassert>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -172,6 +177,18 @@ template <typename Callable>
 [[nodiscard]] Boxed<std::remove_cvref_t<Callable>> boxed(Callable&& callable) {
   return Boxed<std::remove_cvref_t<Callable>>(
       std::remove_cvref_t<Callable>(std::forward<Callable>(callable)));
+}
+
+// What a task has just thrown, for the catch (...) around it.
+inline std::exception_ptr exception_of_task() {
+  std::exception_ptr exception = std::current_exception();
+  if (exception == nullptr) {
+    // The thread is being unwound to end, which is no exception, and which must not be caught: the
+    // C library would abort, too, and name nobody.
+    std::fputs("evpool: a task must not end its thread (pthread_exit, pthread_cancel)\n", stderr);
+    std::abort();
+  }
+  return exception;
 }
 
 }  // namespace evpool

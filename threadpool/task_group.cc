@@ -105,7 +105,7 @@ class TaskGroup::State {
     try {
       task.run();
     } catch (...) {
-      exception = std::current_exception();
+      exception = exception_of_task();
     }
     task.reset();
     innermost_ = running.outer;

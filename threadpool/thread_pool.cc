@@ -298,7 +298,7 @@ class ThreadPool::Implementation {
     try {
       outcome = task.run();
     } catch (...) {
-      const std::exception_ptr exception = std::current_exception();
+      const std::exception_ptr exception = exception_of_task();
       options_.on_exception ? options_.on_exception(exception) : report_exception(exception);
     }
     task.reset();

@@ -23,6 +23,7 @@
 #include "tests/failing_pthread_create.h"
 #include "tests/unit/threadpool/blocker.h"
 #include "threadpool/future.h"
+#include "threadpool/task_group.h"
 
 EVPOOL_DEFINE_FAILING_PTHREAD_CREATE
 
@@ -261,6 +262,34 @@ TEST(ThreadPool, an_exception_without_a_handler_is_a_line_on_standard_error) {
   const std::string lines = testing::internal::GetCapturedStderr();
   EXPECT_NE(lines.find("a task threw: no luck\n"), std::string::npos) << lines;
   EXPECT_NE(lines.find("no std::exception\n"), std::string::npos) << lines;
+}
+
+TEST(ThreadPoolDeathTest, a_task_that_ends_its_thread_aborts_the_process_with_a_line) {
+  // In a new process: the others of a forked one's threads would be missing.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto end_thread = [] { pthread_exit(nullptr); };
+  constexpr const char* kLine = "evpool: a task must not end its thread";
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        static_cast<void>(pool->try_add(end_thread));
+        pool->drain();
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        submit(*pool, end_thread).future.get();
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        TaskGroup group(*pool);
+        group.add(end_thread);
+        group.wait();
+      },
+      kLine);
 }
 
 TEST(ThreadPool, workers_block_asynchronous_signals_and_have_the_name_asked_for) {
