@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -243,29 +244,34 @@ class [[nodiscard]] Future {
   Future() = default;
   explicit Future(detail::FutureState<Result>* state) : state_(state) {}
 
-  // Whether there is something to wait for: not after get(), nor for a task that was not added. The
-  // calls below require it.
+  // Whether there is something to wait for: not after get(), nor for a task that was not added.
+  // REQUIRED by the calls below.
   [[nodiscard]] bool valid() const { return state_ != nullptr; }
-  [[nodiscard]] bool ready() const { return state_->finished(); }
+  [[nodiscard]] bool ready() const { return state().finished(); }
 
   // Waits. On a worker of the same pool, and in a child of fork(), where nobody would finish the
   // task, they throw std::system_error, resource_deadlock_would_occur, instead of waiting; what is
   // ready can be had there too.
-  void wait() const { state_->wait(kNoDeadline); }
-  [[nodiscard]] bool wait_until(Deadline deadline) const { return state_->wait(deadline); }
+  void wait() const { state().wait(kNoDeadline); }
+  [[nodiscard]] bool wait_until(Deadline deadline) const { return state().wait(deadline); }
 
   // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or
   // TaskCancelled.
   Result get() {
     wait();
-    const auto state = std::move(state_);
-    state->rethrow_error();
-    return state->take_value();
+    const auto ended = std::move(state_);
+    ended->rethrow_error();
+    return ended->take_value();
   }
 
-  CancelResult cancel() { return state_->cancel(); }
+  CancelResult cancel() { return state().cancel(); }
 
  private:
+  [[nodiscard]] detail::FutureState<Result>& state() const {
+    assert(valid() && "a future that was not got from submit, or has been got already");
+    return *state_;
+  }
+
   detail::Held<detail::FutureState<Result>> state_;
 };
 

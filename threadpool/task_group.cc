@@ -161,6 +161,7 @@ TaskGroup::~TaskGroup() {
 }
 
 void TaskGroup::add(Task&& task) {
+  assert(static_cast<bool>(task) && "an empty task cannot be added");
   if (state_->is_inherited()) refuse("a child of fork() must not add to its parent's group");
   if (!state_->add(task)) {
     state_->run(task);

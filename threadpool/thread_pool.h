@@ -119,6 +119,7 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks.
+  // REQUIRES, as all that adds does: no task is empty.
   [[nodiscard]] AddResult try_add(Task&& task, TaskPriority priority = TaskPriority::normal);
 
   // Takes as many as there is room for, in order, with one admission and at most one wake-up;

@@ -134,6 +134,15 @@ TEST(Future, is_valid_from_the_adding_until_it_gave_its_result) {
   EXPECT_FALSE(moved_to.valid());
 }
 
+TEST(FutureDeathTest, use_of_an_invalid_one_is_a_failed_assertion) {
+  Future<int> future;
+  EXPECT_DEATH(static_cast<void>(future.ready()), "valid\\(\\)");
+  EXPECT_DEATH(future.wait(), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.wait_until(past())), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.get()), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.cancel()), "valid\\(\\)");
+}
+
 TEST(Future, of_a_task_of_high_priority_is_ready_first) {
   const auto pool = ThreadPool::create({.workers = 1});
   Blocker blocker(*pool);

@@ -315,6 +315,7 @@ TEST(TaskGroup, a_wait_in_one_of_its_own_tasks_is_refused_and_not_a_deadlock) {
 }
 
 TEST(TaskGroupDeathTest, a_group_destroyed_by_its_own_task_is_a_failed_assertion) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
         const auto pool = ThreadPool::create({.workers = 1});

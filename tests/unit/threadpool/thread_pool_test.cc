@@ -292,6 +292,24 @@ TEST(ThreadPoolDeathTest, a_task_that_ends_its_thread_aborts_the_process_with_a_
       kLine);
 }
 
+TEST(ThreadPoolDeathTest, adding_an_empty_task_is_a_failed_assertion_of_the_caller) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  constexpr const char* kLine = "an empty task cannot be added";
+  EXPECT_DEATH(static_cast<void>(ThreadPool::create({})->try_add(Task())), kLine);
+  EXPECT_DEATH(
+      {
+        std::vector<Task> tasks(2);
+        static_cast<void>(ThreadPool::create({})->try_add_bulk(tasks));
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        TaskGroup(*pool).add(Task());
+      },
+      kLine);
+}
+
 TEST(ThreadPool, workers_block_asynchronous_signals_and_have_the_name_asked_for) {
   const auto pool = ThreadPool::create({.thread_name = "a name that is too long"});
   std::atomic<bool> blocked{false};
