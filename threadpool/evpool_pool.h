@@ -73,7 +73,8 @@ int evpool_pool_add_until(evpool_pool* pool, void (*run)(void* argument),
 
 /* Accepts nothing more, runs what was accepted, and ends the workers. `deadline` may be NULL: for
  * ever. ETIMEDOUT: it passed, the tasks go on, and evpool_pool_drain or _stop must follow. EDEADLK:
- * in a task of the same pool; nothing is done. */
+ * in a task of the same pool; nothing is done. Beyond the deadline it waits only for what the
+ * workers' threads do at their very end, such as destructors of thread_local variables. */
 int evpool_pool_drain(evpool_pool* pool, const struct timespec* deadline);
 
 /* Accepts nothing more, finishes what is running, discards the rest, and ends the workers. EDEADLK

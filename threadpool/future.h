@@ -281,7 +281,8 @@ struct Submitted {
   Future<Result> future;  // valid when `added` says so
 };
 
-// Adds `callable`, of any size, as try_add does. Throws std::bad_alloc, or, at a pool's first,
+// Adds `callable`, of any size, as try_add does, but consumes it in any case: to have it back when
+// it is refused, keep a copy, or what it needs. Throws std::bad_alloc, or, at a pool's first,
 // std::system_error.
 template <typename Callable>
 [[nodiscard]] auto submit(ThreadPool& pool, Callable callable,

@@ -118,8 +118,10 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks.
-  // REQUIRES, as all that adds does: no task is empty.
+  // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks. A
+  // callable that is given with std::move becomes a Task first and is lost with that if it is
+  // refused: make a `Task` of it and move that, to have it back. REQUIRES, as all that adds does:
+  // no task is empty.
   [[nodiscard]] AddResult try_add(Task&& task, TaskPriority priority = TaskPriority::normal);
 
   // Takes as many as there is room for, in order, with one admission and at most one wake-up;
@@ -143,13 +145,16 @@ class ThreadPool {
   ThreadPoolStatistics drain();
 
   // As drain, but no longer than to the deadline. False: it passed, and tasks are still queued or
-  // running; they go on, and drain or stop must follow.
+  // running; they go on, and drain or stop must follow. Beyond the deadline it waits only for what
+  // a worker's thread does at its very end: destructors of thread_local variables.
   [[nodiscard]] bool drain_until(Clock::time_point deadline);
 
   // Accepts nothing more, finishes what is running, discards the rest, joins the workers. Throws as
   // drain does.
   ThreadPoolStatistics stop();
 
+  // A snapshot of counts that others are changing. A task is counted when it has ended and been
+  // destroyed: a moment after the get() of its future may have returned.
   [[nodiscard]] ThreadPoolStatistics statistics() const;
 
   // Whether this thread is one of the pool's workers.
