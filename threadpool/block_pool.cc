@@ -4,12 +4,15 @@
 #include <boost/lockfree/stack.hpp>
 #include <new>
 
+#include "threadpool/process_memory.h"
+
 namespace evpool {
 
 // Last in, first out: the block released last is the likeliest to be in a cache. With its nodes in
 // place the stack allocates nothing, and its construction cannot fail half-way.
 struct BlockPool::FreeBlocks {
   boost::lockfree::stack<void*, boost::lockfree::capacity<kKeptBlocks>> stack;
+  const ProcessMemory mark{0};
 };
 
 BlockPool::BlockPool() : free_(std::make_unique<FreeBlocks>()) {}
@@ -27,5 +30,7 @@ void* BlockPool::allocate(std::size_t bytes) {
 void BlockPool::release(void* block, std::size_t bytes) noexcept {
   if (bytes > kBlockBytes || !free_->stack.bounded_push(block)) ::operator delete(block);
 }
+
+bool BlockPool::is_mine() const { return free_->mark.is_mine(); }
 
 }  // namespace evpool

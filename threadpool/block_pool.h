@@ -12,7 +12,7 @@ class BlockPool {
   static constexpr std::size_t kBlockBytes = 256;
   static constexpr std::size_t kKeptBlocks = 1024;
 
-  // Throws std::bad_alloc.
+  // Throws std::bad_alloc, or std::system_error for its mark of the process.
   BlockPool();
   ~BlockPool();
   BlockPool(const BlockPool&) = delete;
@@ -21,6 +21,9 @@ class BlockPool {
   // `bytes`, aligned for anything; more than kBlockBytes come from the heap. Throws std::bad_alloc.
   [[nodiscard]] void* allocate(std::size_t bytes);
   void release(void* block, std::size_t bytes) noexcept;
+
+  // False in a child of fork().
+  [[nodiscard]] bool is_mine() const;
 
  private:
   struct FreeBlocks;

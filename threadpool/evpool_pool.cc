@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 
@@ -53,25 +54,36 @@ int errno_of(AddResult result) {
   return EINVAL;
 }
 
-TaskPriority priority_of(evpool_priority priority) {
+std::optional<TaskPriority> priority_of(evpool_priority priority) {
   switch (priority) {
     case EVPOOL_HIGH:
       return TaskPriority::high;
     case EVPOOL_LOW:
       return TaskPriority::low;
     case EVPOOL_NORMAL:
-      break;
+      return TaskPriority::normal;
   }
-  return TaskPriority::normal;
+  return std::nullopt;
 }
 
-ThreadPool::Clock::time_point time_of(const timespec& time) {
+ThreadPool::Clock::time_point time_of(const timespec* given) {
+  if (given == nullptr) return ThreadPool::Clock::time_point::max();
+  const timespec& time = *given;
   // Further off than the clock's nanoseconds reach is for ever, or long ago.
   constexpr std::int64_t kMost_s = INT64_MAX / 1'000'000'000 - 1;
   if (time.tv_sec > kMost_s) return ThreadPool::Clock::time_point::max();
   if (time.tv_sec < 0) return ThreadPool::Clock::time_point();
   return ThreadPool::Clock::time_point(std::chrono::seconds(time.tv_sec) +
                                        std::chrono::nanoseconds(time.tv_nsec));
+}
+
+// Whether a structure of so many bytes has its size, and whole members, which are all alike in
+// size: an older one ends after any of them, and of a newer one only the beginning is known here.
+template <typename Struct>
+bool has_whole_members(const Struct& given) {
+  const std::size_t bytes = given.struct_bytes;
+  return bytes >= sizeof(Struct) ||
+         (bytes >= sizeof(given.struct_bytes) && bytes % alignof(Struct) == 0);
 }
 
 // The members that the caller's version of the structure has, over the defaults.
@@ -92,7 +104,12 @@ void explain(const char* what, char* error, std::size_t error_bytes) {
 
 int evpool_pool_create(const evpool_pool_options* options, evpool_pool** pool, char* error,
                        std::size_t error_bytes) {
-  if (options != nullptr && options->struct_bytes < sizeof(options->struct_bytes)) {
+  if (pool == nullptr) {
+    explain("cannot create a pool: there is no place for it", error, error_bytes);
+    return EINVAL;
+  }
+  *pool = nullptr;
+  if (options != nullptr && !has_whole_members(*options)) {
     explain("cannot create a pool: set struct_bytes of the options to their size", error,
             error_bytes);
     return EINVAL;
@@ -122,31 +139,35 @@ int evpool_pool_create(const evpool_pool_options* options, evpool_pool** pool, c
 
 int evpool_pool_add(evpool_pool* pool, void (*run)(void*), void (*discard)(void*), void* argument,
                     evpool_priority priority) {
-  return errno_of(pool->pool->try_add(CTask(run, discard, argument), priority_of(priority)));
+  const auto wanted = priority_of(priority);
+  if (pool == nullptr || run == nullptr || !wanted) return EINVAL;
+  return errno_of(pool->pool->try_add(CTask(run, discard, argument), *wanted));
 }
 
 int evpool_pool_add_until(evpool_pool* pool, void (*run)(void*), void (*discard)(void*),
                           void* argument, evpool_priority priority, const timespec* deadline) {
-  const AddResult result = pool->pool->add_until(time_of(*deadline), CTask(run, discard, argument),
-                                                 priority_of(priority));
+  const auto wanted = priority_of(priority);
+  if (pool == nullptr || run == nullptr || !wanted) return EINVAL;
+  const AddResult result =
+      pool->pool->add_until(time_of(deadline), CTask(run, discard, argument), *wanted);
   return result == AddResult::full ? ETIMEDOUT : errno_of(result);
 }
 
 int evpool_pool_drain(evpool_pool* pool, const timespec* deadline) {
+  if (pool == nullptr) return EINVAL;
   if (pool->pool->is_own_worker()) return EDEADLK;
-  const auto until =
-      deadline == nullptr ? ThreadPool::Clock::time_point::max() : time_of(*deadline);
-  return pool->pool->drain_until(until) ? 0 : ETIMEDOUT;
+  return pool->pool->drain_until(time_of(deadline)) ? 0 : ETIMEDOUT;
 }
 
 int evpool_pool_stop(evpool_pool* pool) {
+  if (pool == nullptr) return EINVAL;
   if (pool->pool->is_own_worker()) return EDEADLK;
   pool->pool->stop();
   return 0;
 }
 
 int evpool_pool_get_statistics(const evpool_pool* pool, evpool_pool_statistics* statistics) {
-  if (statistics->struct_bytes < sizeof(statistics->struct_bytes)) return EINVAL;
+  if (pool == nullptr || statistics == nullptr || !has_whole_members(*statistics)) return EINVAL;
   const evpool::ThreadPoolStatistics counted = pool->pool->statistics();
   const evpool_pool_statistics all = {.struct_bytes = statistics->struct_bytes,
                                       .queued = counted.queued,
@@ -156,7 +177,14 @@ int evpool_pool_get_statistics(const evpool_pool* pool, evpool_pool_statistics* 
                                       .refused = counted.refused,
                                       .parks = counted.parks,
                                       .wakes = counted.wakes,
-                                      .spurious_wakes = counted.spurious_wakes};
+                                      .spurious_wakes = counted.spurious_wakes,
+                                      .cancelled = counted.cancelled,
+                                      .queue_time_samples = counted.queue_time.samples,
+                                      .queue_time_total_ns = counted.queue_time.total_ns,
+                                      .queue_time_max_ns = counted.queue_time.max_ns,
+                                      .run_time_samples = counted.run_time.samples,
+                                      .run_time_total_ns = counted.run_time.total_ns,
+                                      .run_time_max_ns = counted.run_time.max_ns};
   std::memcpy(statistics, &all, std::min(statistics->struct_bytes, sizeof(all)));
   return 0;
 }

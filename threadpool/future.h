@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -62,9 +63,9 @@ class FutureStateBase {
   bool wait(Deadline deadline) {
     if (finished()) return true;
     if (ThreadPool::of_this_thread() == pool_) {
-      throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                              "a worker must not wait for a task of its own pool");
+      refuse_wait("a worker must not wait for a task of its own pool");
     }
+    if (!blocks_->is_mine()) refuse_wait("a child of fork() must not wait for its parent's task");
     for (;;) {
       const std::uint32_t phase = phase_.fetch_or(kWaitedFor) | kWaitedFor;
       if (finished()) return true;
@@ -91,7 +92,7 @@ class FutureStateBase {
     try {
       call();
     } catch (...) {
-      error_ = std::current_exception();
+      error_ = exception_of_task();
     }
     finish();
     return TaskOutcome::executed;
@@ -122,6 +123,9 @@ class FutureStateBase {
   static constexpr std::uint32_t kFinished = 3;  // error_ and the value may be read
   static constexpr std::uint32_t kWaitedFor = 4;
 
+  [[noreturn]] static void refuse_wait(const char* why) {
+    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
+  }
   bool move_on(std::uint32_t from, std::uint32_t to) {
     std::uint32_t phase = phase_.load();
     while ((phase & ~kWaitedFor) == from) {
@@ -232,35 +236,42 @@ class SubmittedTask {
 
 }  // namespace detail
 
-// Movable; one thread at a time. Letting go of it lets the task run on.
+// Movable; one thread at a time. Letting go of it lets the task run on. After fork(), the child has
+// a future of its own: cancelling there does nothing to the parent's task.
 template <typename Result>
 class [[nodiscard]] Future {
  public:
   Future() = default;
   explicit Future(detail::FutureState<Result>* state) : state_(state) {}
 
-  // Whether there is something to wait for: not after get(), nor for a task that was not added. The
-  // calls below require it.
+  // Whether there is something to wait for: not after get(), nor for a task that was not added.
+  // REQUIRED by the calls below.
   [[nodiscard]] bool valid() const { return state_ != nullptr; }
-  [[nodiscard]] bool ready() const { return state_->finished(); }
+  [[nodiscard]] bool ready() const { return state().finished(); }
 
-  // Waits. On a worker of the same pool they throw std::system_error,
-  // resource_deadlock_would_occur, instead of waiting; what is ready can be had there too.
-  void wait() const { state_->wait(kNoDeadline); }
-  [[nodiscard]] bool wait_until(Deadline deadline) const { return state_->wait(deadline); }
+  // Waits. On a worker of the same pool, and in a child of fork(), where nobody would finish the
+  // task, they throw std::system_error, resource_deadlock_would_occur, instead of waiting; what is
+  // ready can be had there too.
+  void wait() const { state().wait(kNoDeadline); }
+  [[nodiscard]] bool wait_until(Deadline deadline) const { return state().wait(deadline); }
 
   // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or
   // TaskCancelled.
   Result get() {
     wait();
-    const auto state = std::move(state_);
-    state->rethrow_error();
-    return state->take_value();
+    const auto ended = std::move(state_);
+    ended->rethrow_error();
+    return ended->take_value();
   }
 
-  CancelResult cancel() { return state_->cancel(); }
+  CancelResult cancel() { return state().cancel(); }
 
  private:
+  [[nodiscard]] detail::FutureState<Result>& state() const {
+    assert(valid() && "a future that was not got from submit, or has been got already");
+    return *state_;
+  }
+
   detail::Held<detail::FutureState<Result>> state_;
 };
 
@@ -270,7 +281,9 @@ struct Submitted {
   Future<Result> future;  // valid when `added` says so
 };
 
-// Adds `callable`, of any size, as try_add does. Throws std::bad_alloc.
+// Adds `callable`, of any size, as try_add does, but consumes it in any case: to have it back when
+// it is refused, keep a copy, or what it needs. Throws std::bad_alloc, or, at a pool's first,
+// std::system_error.
 template <typename Callable>
 [[nodiscard]] auto submit(ThreadPool& pool, Callable callable,
                           TaskPriority priority = TaskPriority::normal)

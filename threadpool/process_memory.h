@@ -43,7 +43,7 @@ class ProcessMemory {
   [[noreturn]] void fail(int error, const char* what) const {
     throw std::system_error(
         error, std::generic_category(),
-        std::string(what) + " " + std::to_string(bytes_) + " bytes for the queues");
+        std::string(what) + " " + std::to_string(bytes_) + " bytes for the pool");
   }
 
   const std::size_t bytes_;

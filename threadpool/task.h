@@ -1,14 +1,20 @@
-// What the pool runs: any callable without arguments, moved in and stored inline.
+// What the pool runs: any callable without arguments, a plain function too, moved in and stored
+// inline.
 //
 // A callable that also has a member `void discard() noexcept` is told, by that call, when the pool
 // drops it unrun; so a task that owes somebody an answer can give one either way. A callable that
 // returns a TaskOutcome says by it whether it found itself cancelled; other results are dropped.
+//
+// A task must not end its thread, by pthread_exit or pthread_cancel: the process is aborted.
 #pragma once
 
 #include <cassert>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -26,11 +32,10 @@ class Task {
   Task() = default;
 
   template <typename Callable>
-  requires(!std::same_as<std::remove_cvref_t<Callable>, Task> &&
-           std::invocable<std::remove_cvref_t<Callable>&>)
+  requires(!std::same_as<std::decay_t<Callable>, Task> && std::invocable<std::decay_t<Callable>&>)
       Task(Callable&& callable)  // NOLINT(google-explicit-constructor): a task is what it runs
-      : operations_(&kOperationsOf<std::remove_cvref_t<Callable>>) {
-    using Stored = std::remove_cvref_t<Callable>;
+      : operations_(&kOperationsOf<std::decay_t<Callable>>) {
+    using Stored = std::decay_t<Callable>;
     static_assert(sizeof(Stored) <= kInlineBytes,
                   "a task holds 48 bytes: capture less, or say evpool::boxed(callable)");
     static_assert(alignof(Stored) <= alignof(void*), "say evpool::boxed(callable)");
@@ -169,9 +174,20 @@ class Boxed {
 };
 
 template <typename Callable>
-[[nodiscard]] Boxed<std::remove_cvref_t<Callable>> boxed(Callable&& callable) {
-  return Boxed<std::remove_cvref_t<Callable>>(
-      std::remove_cvref_t<Callable>(std::forward<Callable>(callable)));
+[[nodiscard]] Boxed<std::decay_t<Callable>> boxed(Callable&& callable) {
+  return Boxed<std::decay_t<Callable>>(std::decay_t<Callable>(std::forward<Callable>(callable)));
+}
+
+// What a task has just thrown, for the catch (...) around it.
+inline std::exception_ptr exception_of_task() {
+  std::exception_ptr exception = std::current_exception();
+  if (exception == nullptr) {
+    // The thread is being unwound to end, which is no exception, and which must not be caught: the
+    // C library would abort, too, and name nobody.
+    std::fputs("evpool: a task must not end its thread (pthread_exit, pthread_cancel)\n", stderr);
+    std::abort();
+  }
+  return exception;
 }
 
 }  // namespace evpool

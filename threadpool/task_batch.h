@@ -7,7 +7,7 @@
 // batch is frozen; the thief freezes it and then looks at the claim: of two such threads at least
 // one must see the other, for which both would need a fence between store and load. The thief's
 // membarrier(2) is that fence on both sides: it does not return before every running thread of the
-// process has passed one. It costs the thief, who is idle, microseconds, and the owner nothing.
+// process has passed one. It costs the thief microseconds, and the owner nothing.
 // (The technique is known as an asymmetric fence.)
 #pragma once
 

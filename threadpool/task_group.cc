@@ -1,21 +1,42 @@
 #include "threadpool/task_group.h"
 
 #include <array>
+#include <cassert>
+#include <cstdint>
 #include <exception>
+#include <system_error>
 #include <utility>
 
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 
 namespace evpool {
+namespace {
+
+[[noreturn]] void refuse(const char* why) {
+  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
+}
+
+}  // namespace
 
 class TaskGroup::State {
  public:
+  explicit State(const ThreadPool& pool) : pool_(pool), pool_was_mine_(pool.is_mine()) {}
+
+  // In a child of fork(): what waits is the parent's, and another of its threads may have held the
+  // mutex. A group that the child itself makes for its parent's pool is its own.
+  [[nodiscard]] bool is_inherited() const { return pool_was_mine_ && !pool_.is_mine(); }
+
   // False, and the task stays: as many wait as may.
   bool add(Task& task) {
-    const MutexLock lock(mutex_);
-    if (waiting_ == tasks_.size()) return false;
-    tasks_[waiting_++] = std::move(task);
+    bool to_wake = false;
+    {
+      const MutexLock lock(mutex_);
+      if (waiting_ == tasks_.size()) return false;
+      tasks_[waiting_++] = std::move(task);
+      to_wake = call_sleeper();
+    }
+    if (to_wake) futex_wake_all(calls_);
     return true;
   }
 
@@ -41,31 +62,22 @@ class TaskGroup::State {
     run_counted(task);
   }
 
-  // Lets the thread that sleeps in wait(), if one does, look again: something may be there to run.
-  void call_waiter() {
-    {
-      const MutexLock lock(mutex_);
-      if (sleepers_ == 0) return;
-      changes_.fetch_add(1);
-    }
-    futex_wake_all(changes_);
-  }
-
-  void wait() {
+  enum class WaitEnd : std::uint8_t { all_ended, own_task, inherited };
+  WaitEnd wait() {
     for (;;) {
-      while (run_one()) {
-      }
-      std::uint32_t changes = 0;
+      if (is_inherited()) return WaitEnd::inherited;  // also by a task that it ran and that forked
+      if (run_one()) continue;
+      std::uint32_t calls = 0;
       {
         const MutexLock lock(mutex_);
         if (waiting_ > 0) continue;
-        if (running_ == 0) return;
-        changes = changes_.load();
-        ++sleepers_;
+        if (running_ == 0) return WaitEnd::all_ended;
+        // Only here, because it looks at as many tasks as this thread has nested.
+        if (has_task_on_this_thread()) return WaitEnd::own_task;
+        sleeping_ = true;
+        calls = calls_.load();
       }
-      futex_wait(changes_, changes);
-      const MutexLock lock(mutex_);
-      --sleepers_;
+      futex_wait(calls_, calls);
     }
   }
 
@@ -75,29 +87,59 @@ class TaskGroup::State {
   }
 
  private:
+  // A task that this thread runs; it may have others within, of this group or of others.
+  struct Running {
+    const State* group;
+    const Running* outer;
+  };
+  [[nodiscard]] bool has_task_on_this_thread() const {
+    const Running* running = innermost_;
+    while (running != nullptr && running->group != this) running = running->outer;
+    return running != nullptr;
+  }
+
   void run_counted(Task& task) noexcept {
+    const Running running{.group = this, .outer = innermost_};
+    innermost_ = &running;
+    std::exception_ptr exception;
     try {
       task.run();
     } catch (...) {
-      const MutexLock lock(mutex_);
-      if (first_exception_ == nullptr) first_exception_ = std::current_exception();
+      exception = exception_of_task();
     }
     task.reset();
-    bool last = false;
+    innermost_ = running.outer;
+    if (is_inherited()) return;
+    bool to_wake = false;
     {
       const MutexLock lock(mutex_);
-      last = --running_ == 0 && sleepers_ > 0;
+      if (first_exception_ == nullptr) first_exception_ = std::move(exception);
+      to_wake = --running_ == 0 && call_sleeper();
     }
-    if (last) call_waiter();
+    if (to_wake) futex_wake_all(calls_);
   }
+
+  // Makes the thread that sleeps in wait(), if one does, look again: all has ended, or something is
+  // there to run, for which no worker may be free, nor come if the pool refused the ticket. True:
+  // it is to be woken, best without the mutex.
+  bool call_sleeper() EVPOOL_REQUIRES(mutex_) {
+    if (!std::exchange(sleeping_, false)) return false;
+    calls_.fetch_add(1);
+    return true;
+  }
+
+  static inline thread_local const Running* innermost_ = nullptr;
+
+  const ThreadPool& pool_;    // not used once the group is gone, and with it every task
+  const bool pool_was_mine_;  // when the group was made
 
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ EVPOOL_GUARDED_BY(mutex_) = 0;
-  std::size_t sleepers_ EVPOOL_GUARDED_BY(mutex_) = 0;
+  bool sleeping_ EVPOOL_GUARDED_BY(mutex_) = false;  // in wait(), and not called yet
   std::exception_ptr first_exception_ EVPOOL_GUARDED_BY(mutex_);
-  FutexWord changes_{0};  // counts what a thread that waits must wake up for
+  FutexWord calls_{0};
 };
 
 // What the pool gets for each task of the group: leave to run one of them, if one still waits.
@@ -105,29 +147,39 @@ class TaskGroup::Ticket {
  public:
   explicit Ticket(std::shared_ptr<State> state) : state_(std::move(state)) {}
   void operator()() { state_->run_one(); }
-  void discard() noexcept { state_->call_waiter(); }
 
  private:
   std::shared_ptr<State> state_;
 };
 
 TaskGroup::TaskGroup(ThreadPool& pool, TaskPriority priority)
-    : pool_(pool), priority_(priority), state_(std::make_shared<State>()) {}
+    : pool_(pool), priority_(priority), state_(std::make_shared<State>(pool)) {}
 
-TaskGroup::~TaskGroup() { state_->wait(); }
+TaskGroup::~TaskGroup() {
+  [[maybe_unused]] const State::WaitEnd end = state_->wait();
+  assert(end != State::WaitEnd::own_task && "a task must not destroy its own group");
+}
 
 void TaskGroup::add(Task&& task) {
+  assert(static_cast<bool>(task) && "an empty task cannot be added");
+  if (state_->is_inherited()) refuse("a child of fork() must not add to its parent's group");
   if (!state_->add(task)) {
     state_->run(task);
     return;
   }
-  const AddResult ticket = pool_.try_add(Ticket(state_), priority_);
-  // No worker will come for it: wait() will run it, also if it sleeps already.
-  if (ticket != AddResult::added) state_->call_waiter();
+  // Refused, no worker will come for the task: wait() runs it.
+  static_cast<void>(pool_.try_add(Ticket(state_), priority_));
 }
 
 void TaskGroup::wait() {
-  state_->wait();
+  switch (state_->wait()) {
+    case State::WaitEnd::own_task:
+      refuse("a task must not wait for its own group");
+    case State::WaitEnd::inherited:
+      refuse("a child of fork() must not wait for its parent's group");
+    case State::WaitEnd::all_ended:
+      break;
+  }
   if (const std::exception_ptr exception = state_->take_exception()) {
     std::rethrow_exception(exception);
   }

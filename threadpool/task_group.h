@@ -5,16 +5,20 @@
 //   group.add([&] { right = sum(middle, last); });
 //   group.wait();
 //
-// wait() runs what no worker has started yet itself, and then waits for what is running. It runs
-// nothing but the group's own tasks: so it may be called in a task, and nested, without the stack
-// growing by strangers' tasks, and it never waits for a task that no thread has begun. That is why
-// a worker may wait for a group of its own pool.
+// wait() runs what no worker has started yet itself, waits for what is running, and runs what that
+// adds. It runs nothing but the group's own tasks: so it may be called in a task, and nested,
+// without the stack growing by strangers' tasks, and it never waits for a task that no thread has
+// begun. That is why a worker may wait for a group of its own pool.
 //
 // Threads: add may be called from any thread, also from the group's tasks; wait and the destructor
-// from one at a time. The pool must outlive the group.
+// from one at a time, and not from the group's tasks, which they would wait for. The pool must
+// outlive the group.
 //
 // Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining
 // or stopped pool refuses no task of a group: wait runs them all if need be.
+//
+// After fork(), in the child, the group's tasks are the parent's: wait runs none, add and wait
+// throw std::system_error, resource_deadlock_would_occur, and the destructor does nothing.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +34,7 @@ class TaskGroup {
 
   // Throws std::bad_alloc.
   explicit TaskGroup(ThreadPool& pool, TaskPriority priority = TaskPriority::normal);
-  // As wait(), but drops an exception.
+  // As wait(), but drops an exception. REQUIRES: not in one of the group's own tasks.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
@@ -38,7 +42,8 @@ class TaskGroup {
   void add(Task&& task);
 
   // Until none of the group's tasks waits or runs. Rethrows the first exception that one of them
-  // threw since the last wait; the others go on in any case.
+  // threw since the last wait; the others go on in any case. In one of the group's own tasks it
+  // runs what waits, and then throws std::system_error, resource_deadlock_would_occur.
   void wait();
 
  private:

@@ -1,11 +1,13 @@
 // A pool's queues: one shared ring for each priority, and for each worker a lane: a batch of what
 // it took from a deep shared ring, and, among several workers, a ring for what its own tasks add.
 // So workers meet at the shared rings once in a batch. What waits in a lane is anybody's: a worker
-// that finds nothing else takes from another's, and nothing is stuck behind a long task.
+// that finds nothing else takes from another's, and one that always finds something looks into
+// another's now and then, so that nothing is stuck behind a long task.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +25,9 @@ class TaskQueues {
   // For what its own tasks add, each worker of several.
   static constexpr std::size_t kLaneTasks = 64;
   static constexpr std::size_t kSmallestBatch = 8;
+  // So often a worker looks into another's lane although there is work elsewhere. What a look
+  // costs, at most a cache line from another core, vanishes beside so many tasks.
+  static constexpr std::uint32_t kTurnsBetweenVisits = 64;
 
   // Throws std::system_error or std::bad_alloc.
   TaskQueues(std::size_t workers, std::size_t capacity_tasks)
@@ -64,11 +69,15 @@ class TaskQueues {
     std::uint64_t added_at_ns = 0;  // not 0: its time is to be measured
   };
 
-  // For worker `worker`, whose `turn`-th call this is; `room` is empty. High before the lane before
-  // normal before low, but with every 16th call another of the later ones comes first. So each
-  // queue that has tasks gets at least every 16th that this worker takes: late, but never starved.
-  Taken take(std::size_t worker, std::uint32_t turn, Task& room) {
+  // For worker `worker`; `room` is empty. High before the lane before normal before low, but with
+  // every 16th call another of the later ones comes first, and with every 64th the lane of a worker
+  // that is busy. So each queue that has tasks gets at least every 16th that this worker takes:
+  // late, but never starved.
+  Taken take(std::size_t worker, Task& room) {
     Lane& lane = lanes_[worker];
+    // Relaxed: others only compare it with what it was.
+    const std::uint32_t turn = lane.turn.load(std::memory_order_relaxed) + 1;
+    lane.turn.store(turn, std::memory_order_relaxed);
     // In a flood it is mostly the next of the batch, so this much is to be short.
     if (turn % 4 != 0 && shared(TaskPriority::high).seems_empty() && lane.added.seems_empty()) {
       if (Task* const task = lane.batch.claim(); task != nullptr) return {.task = task};
@@ -79,9 +88,8 @@ class TaskQueues {
   // From another's lane. `dear`: also where it costs the thief a system call.
   Taken steal(std::size_t worker, bool dear, Task& room) {
     for (std::size_t i = 1; i < workers_; ++i) {
-      Lane& victim = lanes_[(worker + i) % workers_];
-      if (victim.added.take(room).tasks == 1) return {.task = &room};
-      if (dear && victim.batch.size() > 0 && victim.batch.steal(room)) return {.task = &room};
+      const Taken taken = take_from(lanes_[(worker + i) % workers_], dear, room);
+      if (taken.task != nullptr) return taken;
     }
     return {};
   }
@@ -122,6 +130,11 @@ class TaskQueues {
   struct Lane {
     TaskRing added;
     TaskBatch batch;
+    alignas(64) std::atomic<std::uint32_t> turn{0};  // counts its worker's calls of take()
+
+    // Its worker's: whose lane it looks into next, and what that one's turn was at the last look.
+    std::size_t watched = 0;
+    std::uint32_t watched_turn = 0;
   };
 
   [[nodiscard]] std::span<Lane> lanes() const { return {lanes_.get(), workers_}; }
@@ -145,6 +158,7 @@ class TaskQueues {
         taken = take_one(shared(TaskPriority::low), room);
         break;
       default:
+        if (turn % kTurnsBetweenVisits == 0 && workers_ > 1) taken = visit(lane, turn, room);
         break;
     }
     if (taken.task == nullptr) taken = take_one(shared(TaskPriority::high), room);
@@ -152,6 +166,31 @@ class TaskQueues {
     if (taken.task == nullptr) taken = take_normal(lane, room);
     if (taken.task == nullptr) taken = take_one(shared(TaskPriority::low), room);
     return taken;
+  }
+  // A worker whose turn is what it was at the last look has been busy with one task since: what
+  // waits in its lane is not about to be run. Others are left in peace, because in a flood nearly
+  // every batch holds something, and a system call each time would double what a task costs. Each
+  // busy one is visited so often in a row that its batch is emptied, and then the next has its
+  // turn.
+  // Among several workers. Not inlined: it would keep the compiler from inlining take().
+  [[gnu::noinline]] Taken visit(Lane& own, std::uint32_t turn, Task& room) {
+    Lane& watched = lanes_[own.watched];
+    const bool is_next_ones_turn = turn / kTurnsBetweenVisits % TaskBatch::kTasks == 0;
+    if (!is_next_ones_turn && &watched != &own &&
+        watched.turn.load(std::memory_order_relaxed) == own.watched_turn) {
+      const Taken taken = take_from(watched, true, room);
+      if (taken.task != nullptr) return taken;
+    }
+    do {
+      own.watched = own.watched + 1 < workers_ ? own.watched + 1 : 0;
+    } while (&lanes_[own.watched] == &own);
+    own.watched_turn = lanes_[own.watched].turn.load(std::memory_order_relaxed);
+    return {};
+  }
+  static Taken take_from(Lane& another, bool dear, Task& room) {
+    const bool found = another.added.take(room).tasks == 1 ||
+                       (dear && another.batch.size() > 0 && another.batch.steal(room));
+    return {.task = found ? &room : nullptr};
   }
   static Taken take_one(TaskRing& ring, Task& room) {
     if (ring.seems_empty()) return {};

@@ -276,6 +276,7 @@ class TaskRing {
   }
 
   void store(std::uint64_t position, Task& task) {
+    assert(static_cast<bool>(task) && "an empty task cannot be added");
     ::new (static_cast<void*>(cells_[position & mask_].task)) Task(std::move(task));
     // Release: who sees the turn sees the task.
     turn(position).store(free_turn(position) + 1, std::memory_order_release);

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "threadpool/block_pool.h"
+#include "threadpool/check_options.h"
+#include "threadpool/discarding_callers.h"
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
@@ -30,28 +32,6 @@ void report_exception(const std::exception_ptr& exception) {
     std::fprintf(stderr, "evpool: a task threw: %s\n", error.what());
   } catch (...) {
     std::fprintf(stderr, "evpool: a task threw something that is no std::exception\n");
-  }
-}
-
-[[noreturn]] void refuse_options(const std::string& what) {
-  throw std::invalid_argument("cannot create a pool " + what);
-}
-
-void check(const ThreadPoolOptions& options) {
-  if (options.workers < 1 || options.workers > ThreadPoolOptions::kMaxWorkers) {
-    refuse_options("of " + std::to_string(options.workers) + " workers: it must have 1 to " +
-                   std::to_string(ThreadPoolOptions::kMaxWorkers));
-  }
-  if (options.capacity_tasks < 1 || options.capacity_tasks > ThreadPoolOptions::kMaxCapacityTasks) {
-    refuse_options("with a capacity of " + std::to_string(options.capacity_tasks) +
-                   " tasks: it must be 1 to " +
-                   std::to_string(ThreadPoolOptions::kMaxCapacityTasks));
-  }
-  for (const int cpu : options.cpus) {
-    if (cpu < 0 || cpu >= CPU_SETSIZE) {
-      refuse_options("on CPU " + std::to_string(cpu) + ": it must be 0 to " +
-                     std::to_string(CPU_SETSIZE - 1));
-    }
   }
 }
 
@@ -110,6 +90,7 @@ class ThreadPool::Implementation {
 
   void discard_queued() {
     if (!queues_.is_mine()) return;
+    const DiscardingCallers::Entry entry(discarding_callers_);
     discarding_.store(true);
     close(Phase::stopped);
     Task task;
@@ -161,6 +142,7 @@ class ThreadPool::Implementation {
     return current_worker == nullptr ? nullptr : current_worker->pool;
   }
   [[nodiscard]] bool is_own_worker() const { return of_this_thread() == this; }
+  [[nodiscard]] bool is_mine() const { return queues_.is_mine(); }
 
   std::shared_ptr<BlockPool> blocks() {
     std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(); });
@@ -174,7 +156,6 @@ class ThreadPool::Implementation {
   struct alignas(64) Worker {
     Implementation* pool = nullptr;
     std::size_t number = 0;
-    std::uint32_t turn = 0;  // counts its looks at the queues
     WorkerCounts counts;
     std::uint64_t executed_at_sleep = 0;
     [[nodiscard]] std::uint64_t tasks_since_sleep() const {
@@ -233,6 +214,8 @@ class ThreadPool::Implementation {
     pthread_setname_np(pthread_self(), pool.options_.thread_name.substr(0, 15).c_str());
     if (pool.start(worker)) {
       pool.work(worker);
+      // In a child that a task forked: its only thread ends, and with it the child.
+      if (!pool.queues_.is_mine()) return nullptr;
       if (pool.options_.on_worker_exit) pool.options_.on_worker_exit(worker.number);
     }
     current_worker = nullptr;
@@ -253,10 +236,11 @@ class ThreadPool::Implementation {
     return started;
   }
 
+  // Until there will be no task any more, or in a child of fork().
   void work(Worker& worker) {
     Task room;
-    for (;;) {
-      auto taken = queues_.take(worker.number, ++worker.turn, room);
+    while (queues_.is_mine()) {
+      auto taken = queues_.take(worker.number, room);
       if (taken.task == nullptr) taken = search(worker, room);
       if (taken.task == nullptr) return;
       if (taken.left_more) wake_one();
@@ -278,7 +262,7 @@ class ThreadPool::Implementation {
       const int looks = worker.tasks_since_sleep() < kBusyTasks ? 1 : kLooksBeforeSleep;
       for (int look = 1;; ++look) {
         const bool last_look = look >= looks || !parking_.is_only_searcher();
-        auto taken = queues_.take(worker.number, ++worker.turn, room);
+        auto taken = queues_.take(worker.number, room);
         if (taken.task == nullptr) taken = queues_.steal(worker.number, last_look, room);
         if (taken.task != nullptr) {
           if (parking_.end_search() && !queues_.empty()) wake_one();
@@ -314,7 +298,7 @@ class ThreadPool::Implementation {
     try {
       outcome = task.run();
     } catch (...) {
-      const std::exception_ptr exception = std::current_exception();
+      const std::exception_ptr exception = exception_of_task();
       options_.on_exception ? options_.on_exception(exception) : report_exception(exception);
     }
     task.reset();
@@ -398,11 +382,13 @@ class ThreadPool::Implementation {
     }
   }
 
-  // Waits until only `but` workers are left, 0 or 1: this one, which is let go. False: not in time.
+  // Waits until only `but` workers are left, 0 or 1: this one, which is let go; and until no caller
+  // discards any more. False: not in time.
   bool join(std::uint32_t but, Clock::time_point deadline) {
     for (std::uint32_t left = workers_left_.load(); left > but; left = workers_left_.load()) {
       if (!futex_wait(workers_left_, left, deadline) && workers_left_.load() > but) return false;
     }
+    if (!discarding_callers_.wait_until_none(deadline)) return false;
     const MutexLock lock(joining_);
     for (Worker& worker : workers_) {
       if (!std::exchange(worker.started, false)) continue;
@@ -425,6 +411,7 @@ class ThreadPool::Implementation {
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
+  DiscardingCallers discarding_callers_;
   RoomSignal room_;  // for add_until
 
   alignas(64) std::atomic<std::uint64_t> refused_{0};
@@ -444,7 +431,7 @@ thread_local ThreadPool::Implementation::Worker* ThreadPool::Implementation::cur
     nullptr;
 
 std::unique_ptr<ThreadPool> ThreadPool::create(const ThreadPoolOptions& options) {
-  check(options);
+  check_options(options);
   auto implementation = std::make_shared<Implementation>(options);
   // Whole before the first thread: should a later one fail, its destructor stops the earlier.
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(implementation)));
@@ -490,5 +477,7 @@ ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->st
 const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread(); }
 
 std::shared_ptr<BlockPool> ThreadPool::blocks() { return implementation_->blocks(); }
+
+bool ThreadPool::is_mine() const { return implementation_->is_mine(); }
 
 }  // namespace evpool

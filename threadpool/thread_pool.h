@@ -21,11 +21,14 @@
 //
 // Order: first in, first out for each priority, exactly so with one worker. High goes before normal
 // before low, but every 16th task that a worker takes is the oldest of a later one; so low is late
-// under load and never starved. What a worker's own task adds at normal priority goes first there,
-// and another worker takes it if that one is busy.
+// under load and never starved. What a worker's own task adds at normal priority goes first there.
+// It, and what else a busy worker holds, is taken by another: by one that finds nothing else at
+// once, and by one that does now and then, between the tasks it finds.
 //
 // After fork(), in the child, a pool has no workers: adding says `stopped`, drain and stop return
 // at once, and what waits is neither run nor discarded: it is the parent's. Its memory stays taken.
+// When a task forks and then returns in the child, that thread, the child's only one, ends without
+// the exit hook, and so does the child, with status 0.
 #pragma once
 
 #include <chrono>
@@ -115,7 +118,10 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks.
+  // Takes the task when it says `added`; otherwise leaves it with the caller. Never blocks. A
+  // callable that is given with std::move becomes a Task first and is lost with that if it is
+  // refused: make a `Task` of it and move that, to have it back. REQUIRES, as all that adds does:
+  // no task is empty.
   [[nodiscard]] AddResult try_add(Task&& task, TaskPriority priority = TaskPriority::normal);
 
   // Takes as many as there is room for, in order, with one admission and at most one wake-up;
@@ -132,19 +138,23 @@ class ThreadPool {
   void discard_queued();
 
   // Accepts nothing more, runs all that was accepted, joins the workers. A second drain or stop,
-  // also at the same time, waits for the first; the totals returned are final. Throws
-  // std::system_error, resource_deadlock_would_occur, in a task of the same pool, and then does
-  // nothing.
+  // also at the same time, waits for the first, and for discard_queued in other threads; the totals
+  // returned are final. Only in a discard hook of the same pool are they not, as it waits for no
+  // hook there. Throws std::system_error, resource_deadlock_would_occur, in a task of the same
+  // pool, and then does nothing.
   ThreadPoolStatistics drain();
 
   // As drain, but no longer than to the deadline. False: it passed, and tasks are still queued or
-  // running; they go on, and drain or stop must follow.
+  // running; they go on, and drain or stop must follow. Beyond the deadline it waits only for what
+  // a worker's thread does at its very end: destructors of thread_local variables.
   [[nodiscard]] bool drain_until(Clock::time_point deadline);
 
   // Accepts nothing more, finishes what is running, discards the rest, joins the workers. Throws as
   // drain does.
   ThreadPoolStatistics stop();
 
+  // A snapshot of counts that others are changing. A task is counted when it has ended and been
+  // destroyed: a moment after the get() of its future may have returned.
   [[nodiscard]] ThreadPoolStatistics statistics() const;
 
   // Whether this thread is one of the pool's workers.
@@ -153,8 +163,11 @@ class ThreadPool {
   // For future.h: names the pool, without being it; and of the pool whose worker this thread is.
   [[nodiscard]] const void* identity() const { return implementation_.get(); }
   [[nodiscard]] static const void* of_this_thread();
-  // For future.h: where its memory comes from. Made at the first call, which throws std::bad_alloc.
+  // For future.h: where its memory comes from. Made at the first call, which throws std::bad_alloc
+  // or std::system_error.
   [[nodiscard]] std::shared_ptr<BlockPool> blocks();
+  // For task_group.h: false in a child of fork().
+  [[nodiscard]] bool is_mine() const;
 
  private:
   class Implementation;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
@@ -52,7 +53,10 @@ class OnceTask {
       (result == AddResult::added ? ledger_->added : ledger_->refused).fetch_add(1);
     }
   }
-  void discard() noexcept { end(ledger_->discarded); }
+  void discard() noexcept {
+    std::this_thread::yield();  // so that another that ends the pool gets ahead
+    end(ledger_->discarded);
+  }
 
  private:
   void end(std::atomic<std::uint64_t>& count) {
@@ -147,13 +151,22 @@ TEST(ThreadPoolStress, every_task_ends_once_whatever_happens) {
     }
     while (ledger.added.load() < 2000) std::this_thread::yield();
     ThreadPoolStatistics statistics;
-    switch (random() % 3) {
+    std::optional<ThreadPoolStatistics> others;  // of one that ends the pool at the same time
+    switch (random() % 4) {
       case 0:
         statistics = pool->drain();
         break;
       case 1:
         statistics = pool->stop();
         break;
+      case 2: {
+        std::thread other([&pool, &others, drains = random() % 2 == 0] {
+          others = drains ? pool->drain() : pool->stop();
+        });
+        statistics = pool->stop();
+        other.join();
+        break;
+      }
       default:
         static_cast<void>(pool->drain_until(Clock::now() + std::chrono::microseconds(50)));
         statistics = pool->stop();
@@ -169,6 +182,55 @@ TEST(ThreadPoolStress, every_task_ends_once_whatever_happens) {
     ASSERT_EQ(statistics.discarded + statistics.cancelled,
               ledger.discarded.load() + ledger.cancelled.load());
     ASSERT_EQ(pool->statistics().refused, ledger.refused.load());
+    if (!others) continue;
+    ASSERT_EQ(others->executed, statistics.executed) << "not final";
+    ASSERT_EQ(others->discarded, statistics.discarded) << "not final";
+    ASSERT_EQ(others->cancelled, statistics.cancelled) << "not final";
+  }
+}
+
+// Busy tasks that end when what they have added has run, while producers keep the rings filled.
+TEST(ThreadPoolStress, nothing_is_stuck_behind_a_busy_worker_under_a_saturating_load) {
+  for (const std::size_t workers : {2U, 3U, 5U}) {
+    const auto pool = ThreadPool::create({.workers = workers, .capacity_tasks = 512});
+    std::vector<std::thread> producers;
+    for (unsigned i = 0; i < 2; ++i) {
+      producers.emplace_back([&pool, i] {
+        std::vector<Task> tasks(i == 0 ? 1 : 100);
+        AddResult result = AddResult::added;
+        while (result == AddResult::added || result == AddResult::full) {
+          for (Task& task : tasks) {
+            if (!task) task = [] {};
+          }
+          result = pool->try_add_bulk(tasks).result;
+          if (result == AddResult::full) std::this_thread::yield();
+        }
+      });
+    }
+    std::atomic<int> stuck{0};
+    for (int round = 0; round < rounds(200); ++round) {
+      std::atomic<std::size_t> busy_ended{0};
+      for (std::size_t i = 1; i < workers; ++i) {
+        const auto busy = [&pool, &stuck, &busy_ended] {
+          const auto left = std::make_shared<std::atomic<int>>(0);
+          for (int child = 0; child < 5; ++child) {
+            left->fetch_add(1);
+            if (pool->try_add([left] { left->fetch_sub(1); }) != AddResult::added) {
+              left->fetch_sub(1);
+            }
+          }
+          const auto give_up = Clock::now() + std::chrono::seconds(20);
+          while (left->load() > 0 && Clock::now() < give_up) std::this_thread::yield();
+          if (left->load() > 0) stuck.fetch_add(1);
+          busy_ended.fetch_add(1);
+        };
+        ASSERT_EQ(pool->add_until(Clock::time_point::max(), busy), AddResult::added);
+      }
+      while (busy_ended.load() + 1 < workers) std::this_thread::yield();
+      ASSERT_EQ(stuck.load(), 0) << "round " << round << " with " << workers << " workers";
+    }
+    pool->drain();
+    for (std::thread& producer : producers) producer.join();
   }
 }
 

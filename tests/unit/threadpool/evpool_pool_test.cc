@@ -223,6 +223,7 @@ TEST(EvpoolPool, creation_that_fails_says_why_by_number_and_in_words) {
     int error;
     const char* words;
   };
+  Calls calls;
   const Failure failures[] = {
       {1025, 0, 0, EINVAL, "cannot create a pool of 1025 workers: it must have 1 to 1024"},
       {0, 16'777'217, 0, EINVAL,
@@ -237,12 +238,29 @@ TEST(EvpoolPool, creation_that_fails_says_why_by_number_and_in_words) {
                                          .capacity_tasks = failure.capacity_tasks,
                                          .thread_name = nullptr,
                                          .stack_bytes = failure.stack_bytes};
-    evpool_pool* pool = nullptr;
+    evpool_pool* pool = reinterpret_cast<evpool_pool*>(&calls);  // not to be taken for a pool
     char error[200] = "";
     EXPECT_EQ(evpool_pool_create(&options, &pool, error, sizeof(error)), failure.error) << error;
     EXPECT_EQ(pool, nullptr);
     EXPECT_EQ(std::string(error).substr(0, std::strlen(failure.words)), failure.words);
   }
+}
+
+TEST(EvpoolPool, refuses_options_that_end_within_a_member_and_a_place_that_is_none) {
+  evpool_pool_options options{};
+  options.workers = 2;
+  for (std::size_t bytes = 0; bytes < sizeof(options); ++bytes) {
+    if (bytes > 0 && bytes % sizeof(std::size_t) == 0) continue;
+    options.struct_bytes = bytes;
+    evpool_pool* pool = nullptr;
+    char error[200] = "";
+    EXPECT_EQ(evpool_pool_create(&options, &pool, error, sizeof(error)), EINVAL) << bytes;
+    EXPECT_NE(std::string(error).find("struct_bytes"), std::string::npos) << error;
+    EXPECT_EQ(pool, nullptr);
+  }
+  char error[200] = "";
+  EXPECT_EQ(evpool_pool_create(nullptr, nullptr, error, sizeof(error)), EINVAL);
+  EXPECT_STREQ(error, "cannot create a pool: there is no place for it");
 }
 
 TEST(EvpoolPool, cuts_the_words_to_the_buffer_and_writes_nothing_beyond_it) {
@@ -319,6 +337,43 @@ TEST(EvpoolPool, add_until_waits_for_room_up_to_the_deadline) {
   adder.join();
   EXPECT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
   EXPECT_EQ(calls.run.load(), 2);
+}
+
+TEST(EvpoolPool, add_until_without_a_deadline_waits_for_ever) {
+  Calls calls;
+  const Pool pool = create(1, 1);
+  CBlocker blocker(pool);
+  ASSERT_EQ(add(pool, calls), 0);
+  std::thread releaser([&blocker] { blocker.release(); });
+  EXPECT_EQ(evpool_pool_add_until(pool.get(), count_run, nullptr, &calls, EVPOOL_NORMAL, nullptr),
+            0);
+  releaser.join();
+  EXPECT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
+  EXPECT_EQ(calls.run.load(), 2);
+}
+
+TEST(EvpoolPool, refuses_what_cannot_be_meant_and_does_nothing) {
+  Calls calls;
+  const Pool pool = create(1, 10);
+  const timespec soon = in_ms(20);
+  const auto none = static_cast<evpool_priority>(3);
+  EXPECT_EQ(evpool_pool_add(nullptr, count_run, nullptr, &calls, EVPOOL_NORMAL), EINVAL);
+  EXPECT_EQ(evpool_pool_add(pool.get(), nullptr, nullptr, &calls, EVPOOL_NORMAL), EINVAL);
+  EXPECT_EQ(evpool_pool_add(pool.get(), count_run, nullptr, &calls, none), EINVAL);
+  EXPECT_EQ(evpool_pool_add_until(nullptr, count_run, nullptr, &calls, EVPOOL_NORMAL, &soon),
+            EINVAL);
+  EXPECT_EQ(evpool_pool_add_until(pool.get(), nullptr, nullptr, &calls, EVPOOL_NORMAL, &soon),
+            EINVAL);
+  EXPECT_EQ(evpool_pool_add_until(pool.get(), count_run, nullptr, &calls, none, &soon), EINVAL);
+  EXPECT_EQ(evpool_pool_drain(nullptr, nullptr), EINVAL);
+  EXPECT_EQ(evpool_pool_stop(nullptr), EINVAL);
+  evpool_pool_statistics statistics{};
+  statistics.struct_bytes = sizeof(statistics);
+  EXPECT_EQ(evpool_pool_get_statistics(nullptr, &statistics), EINVAL);
+  EXPECT_EQ(evpool_pool_get_statistics(pool.get(), nullptr), EINVAL);
+  EXPECT_EQ(add(pool, calls), 0) << "the pool is as it was";
+  EXPECT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
+  EXPECT_EQ(calls.run.load(), 1);
 }
 
 // In many rounds: the waiter must be told also when it looks for room just then.
@@ -599,13 +654,29 @@ TEST(EvpoolPool, leaves_alone_what_it_does_not_know_of_a_newer_callers_statistic
   EXPECT_EQ(statistics.unknown, 7U);
 }
 
-TEST(EvpoolPool, refuses_statistics_that_do_not_say_their_size) {
+TEST(EvpoolPool, refuses_statistics_that_do_not_say_their_size_or_end_within_a_member) {
   const Pool pool = create(1, 10);
-  evpool_pool_statistics statistics;
-  std::memset(&statistics, 0xAB, sizeof(statistics));
-  statistics.struct_bytes = 0;
-  EXPECT_EQ(evpool_pool_get_statistics(pool.get(), &statistics), EINVAL);
-  EXPECT_EQ(statistics.executed, 0xABABABABABABABABU) << "and then writes nothing";
+  for (const std::size_t bytes : {0U, 4U, 12U, 39U}) {
+    evpool_pool_statistics statistics;
+    std::memset(&statistics, 0xAB, sizeof(statistics));
+    statistics.struct_bytes = bytes;
+    EXPECT_EQ(evpool_pool_get_statistics(pool.get(), &statistics), EINVAL);
+    EXPECT_EQ(statistics.executed, 0xABABABABABABABABU) << "and then writes nothing";
+  }
+}
+
+TEST(EvpoolPool, measures_the_time_of_every_256th_task) {
+  Calls calls;
+  const Pool pool = create(1, 300);
+  for (int i = 0; i < 300; ++i) ASSERT_EQ(add(pool, calls), 0);
+  ASSERT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
+  const evpool_pool_statistics statistics = statistics_of(pool);
+  EXPECT_EQ(statistics.queue_time_samples, 2U);  // positions 0 and 256
+  EXPECT_EQ(statistics.run_time_samples, 2U);
+  EXPECT_GT(statistics.queue_time_max_ns, 0U);
+  EXPECT_GE(statistics.queue_time_total_ns, statistics.queue_time_max_ns);
+  EXPECT_GE(statistics.run_time_total_ns, statistics.run_time_max_ns);
+  EXPECT_EQ(statistics.cancelled, 0U);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "tests/unit/threadpool/blocker.h"
+#include "tests/unit/threadpool/in_child.h"
 #include "threadpool/block_pool.h"
 #include "threadpool/thread_pool.h"
 
@@ -131,6 +132,15 @@ TEST(Future, is_valid_from_the_adding_until_it_gave_its_result) {
   EXPECT_TRUE(moved_to.valid());
   EXPECT_EQ(moved_to.get(), 1);
   EXPECT_FALSE(moved_to.valid());
+}
+
+TEST(FutureDeathTest, use_of_an_invalid_one_is_a_failed_assertion) {
+  Future<int> future;
+  EXPECT_DEATH(static_cast<void>(future.ready()), "valid\\(\\)");
+  EXPECT_DEATH(future.wait(), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.wait_until(past())), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.get()), "valid\\(\\)");
+  EXPECT_DEATH(static_cast<void>(future.cancel()), "valid\\(\\)");
 }
 
 TEST(Future, of_a_task_of_high_priority_is_ready_first) {
@@ -457,6 +467,34 @@ TEST(Future, a_worker_may_wait_for_another_pool) {
     return number.get() + 1;
   });
   EXPECT_EQ(sum.get(), 6);
+}
+
+TEST(Future, a_child_of_fork_is_refused_waiting_but_has_what_is_ready) {
+  const auto pool = ThreadPool::create({.workers = 1});
+  auto ready = submit_added(*pool, [] { return 5; });
+  ready.wait();
+  std::latch running(1);
+  std::latch release(1);
+  auto runs = submit_added(*pool, [&] {
+    running.count_down();
+    release.wait();
+    return 6;
+  });
+  running.wait();
+  auto waits = submit_added(*pool, [] { return 7; });
+  const int status = in_child([&] {
+    expect_refused_as_deadlock([&runs] { static_cast<void>(runs.get()); });
+    expect_refused_as_deadlock([&waits] { waits.wait(); });
+    expect_refused_as_deadlock([&waits] { static_cast<void>(waits.wait_until(past())); });
+    if (ready.get() != 5) return 1;
+    // Its own future only: the parent's is not cancelled.
+    if (waits.cancel() != CancelResult::cancelled) return 2;
+    return testing::Test::HasFailure() ? 3 : 0;
+  });
+  EXPECT_EQ(status, 0);
+  release.count_down();
+  EXPECT_EQ(runs.get(), 6);
+  EXPECT_EQ(waits.get(), 7);
 }
 
 // --- Letting go, and memory

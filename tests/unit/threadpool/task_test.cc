@@ -37,6 +37,19 @@ TEST(Task, runs_what_it_was_made_of) {
   EXPECT_EQ(runs, 1);
 }
 
+int function_runs = 0;
+void count_run() { ++function_runs; }
+
+TEST(Task, runs_a_plain_function_boxed_or_not) {
+  Task task(count_run);
+  task.run();
+  Task by_pointer(&count_run);
+  by_pointer.run();
+  Task in_a_box(boxed(count_run));
+  in_a_box.run();
+  EXPECT_EQ(function_runs, 3);
+}
+
 TEST(Task, holds_a_move_only_callable) {
   auto value = std::make_unique<int>(7);
   int seen = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include "tests/becomes_true.h"
 #include "tests/failing_pthread_create.h"
 #include "tests/unit/threadpool/blocker.h"
+#include "tests/unit/threadpool/in_child.h"
 #include "threadpool/thread_pool.h"
 
 // The pool maps and unmaps through these: the seams for memory that cannot be had.
@@ -142,19 +144,6 @@ TEST(ThreadPoolCreation, refuses_a_stack_or_a_cpu_that_cannot_be_and_leaves_noth
   EXPECT_TRUE(threads_become(threads_before));
 }
 
-// Runs `body` in a child process and gives its exit status; -1 if a signal ended it.
-template <typename Body>
-int in_child(const Body& body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);  // a child that hangs is killed, and the test fails
-    _exit(body());
-  }
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_way) {
   const int status = in_child([] {
     // The limit does not bind root, so become somebody who has no other process.
@@ -254,6 +243,67 @@ TEST(ThreadPoolEnd, a_drain_past_its_deadline_goes_on_and_can_be_finished) {
   EXPECT_TRUE(pool->drain_until(Clock::now() + std::chrono::seconds(60)));
   EXPECT_EQ(run.load(), 10);
   EXPECT_EQ(pool->drain().executed, 11U);
+}
+
+// Stays in its discard hook until let on.
+struct SlowToDiscard {
+  Gate* gate;
+  void operator()() const {}
+  void discard() const noexcept { gate->wait(); }
+};
+
+TEST(ThreadPoolEnd, a_second_end_waits_for_the_discard_hooks_of_the_first) {
+  std::latch worker_ended(1);
+  const auto pool =
+      ThreadPool::create({.on_worker_exit = [&](std::size_t) { worker_ended.count_down(); }});
+  Blocker blocker(*pool);
+  Gate hook;
+  ASSERT_EQ(pool->try_add(SlowToDiscard{&hook}), AddResult::added);
+  std::thread first([&pool] { EXPECT_EQ(pool->stop().discarded, 1U); });
+  hook.entered.wait();
+  blocker.release();
+  worker_ended.wait();
+  EXPECT_FALSE(pool->drain_until(Clock::now() + std::chrono::milliseconds(100)));
+  hook.open.count_down();
+  EXPECT_EQ(pool->stop().discarded, 1U) << "not final";
+  first.join();
+}
+
+TEST(ThreadPoolEnd, totals_are_final_for_each_of_two_that_stop_at_once) {
+  for (int round = 0; round < 500; ++round) {
+    static constexpr std::uint64_t kTasks = 60;
+    struct YieldsInHook {
+      void operator()() const {}
+      void discard() const noexcept { sched_yield(); }
+    };
+    const auto pool = ThreadPool::create({.workers = 2});
+    for (std::uint64_t i = 0; i < kTasks; ++i) {
+      ASSERT_EQ(pool->try_add(YieldsInHook{}), AddResult::added);
+    }
+    const auto stop = [&pool] {
+      const ThreadPoolStatistics totals = pool->stop();
+      EXPECT_EQ(totals.executed + totals.discarded, kTasks);
+    };
+    std::thread other(stop);
+    stop();
+    other.join();
+  }
+}
+
+TEST(ThreadPoolEnd, a_discard_hook_may_stop_the_pool_once_more) {
+  const auto pool = ThreadPool::create({});
+  Blocker blocker(*pool);
+  struct StopsInHook {
+    ThreadPool* pool;
+    Blocker* blocker;
+    void operator()() const {}
+    void discard() const noexcept {
+      blocker->release();
+      pool->stop();
+    }
+  };
+  ASSERT_EQ(pool->try_add(StopsInHook{pool.get(), &blocker}), AddResult::added);
+  EXPECT_EQ(pool->stop().discarded, 1U);
 }
 
 TEST(ThreadPoolEnd, a_worker_may_not_wait_for_its_own_pool) {
@@ -427,6 +477,56 @@ TEST(ThreadPoolFork, the_childs_pool_refuses_and_ends_without_touching_the_paren
   second.open.count_down();
   EXPECT_EQ(pool->drain().executed, 12U);
   EXPECT_EQ(run.load(), 10);
+}
+
+// Where a thread of the child ends, so does the child: nothing that the parent keeps is torn down.
+struct EndsChild {
+  bool armed = false;
+  ~EndsChild() {
+    if (armed) _exit(0);
+  }
+};
+thread_local EndsChild at_thread_end;
+
+TEST(ThreadPoolFork, a_child_forked_in_a_task_ends_after_it_and_runs_nothing_else) {
+  const pid_t parent = getpid();
+  const auto end_if_child = [parent](int status) {
+    if (getpid() != parent) _exit(status);
+  };
+  for (const std::size_t workers : {1U, 2U}) {
+    const auto pool = ThreadPool::create(
+        {.workers = workers, .on_worker_exit = [&end_if_child](std::size_t) { end_if_child(1); }});
+    Blocker first(*pool);
+    std::unique_ptr<Blocker> second = workers == 2 ? std::make_unique<Blocker>(*pool) : nullptr;
+    std::atomic<pid_t> child{-1};
+    ASSERT_EQ(pool->try_add([&child] {
+      const pid_t forked = fork();
+      if (forked != 0) {
+        child.store(forked);
+        return;
+      }
+      at_thread_end.armed = true;
+      // A child that hangs is killed, which a worker's signal mask would prevent.
+      sigset_t alarm_only;
+      sigemptyset(&alarm_only);
+      sigaddset(&alarm_only, SIGALRM);
+      pthread_sigmask(SIG_UNBLOCK, &alarm_only, nullptr);
+      alarm(10);
+    }),
+              AddResult::added);
+    // Some of them in the forking worker's batch, which the kernel does not wipe.
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_EQ(pool->try_add([&end_if_child] { end_if_child(2); }), AddResult::added);
+    }
+    first.release();
+    EXPECT_TRUE(becomes_true([&child] { return child.load() != -1; }));
+    int status = 0;
+    EXPECT_EQ(waitpid(child.load(), &status, 0), child.load());
+    EXPECT_TRUE(WIFEXITED(status)) << "it hung";
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    if (second != nullptr) second->release();
+    EXPECT_EQ(pool->drain().executed, 41U + workers);
+  }
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/becomes_true.h"
 #include "tests/unit/threadpool/blocker.h"
 #include "threadpool/task_ring.h"
 #include "threadpool/thread_pool.h"
@@ -281,6 +282,88 @@ TEST(ThreadPoolLanes, a_task_that_adds_itself_for_ever_starves_nobody) {
   low.wait();
   end.store(true);
   pool->drain();
+}
+
+// A task that adds itself again, at high priority and so to a shared ring, until it is told to end:
+// the worker that has it always finds something there.
+class Flood {
+ public:
+  void start(ThreadPool& pool) {
+    ASSERT_EQ(pool.try_add(Turn{this, &pool}, TaskPriority::high), AddResult::added);
+  }
+  void wait_until_it_runs() const {
+    while (turns_.load() == 0) std::this_thread::yield();
+  }
+  void end() { ended_.store(true); }
+
+ private:
+  struct Turn {
+    Flood* flood;
+    ThreadPool* pool;
+    void operator()() const {
+      flood->turns_.fetch_add(1);
+      if (flood->ended_.load()) return;
+      static_cast<void>(pool->try_add(Turn{flood, pool}, TaskPriority::high));
+    }
+  };
+  std::atomic<std::uint64_t> turns_{0};
+  std::atomic<bool> ended_{false};
+};
+
+TEST(ThreadPoolLanes, what_a_busy_task_added_is_run_although_all_others_find_enough_elsewhere) {
+  for (const std::size_t workers : {2U, 4U}) {
+    static constexpr int kChildren = 3;
+    Flood flood;
+    std::latch all_busy(static_cast<std::ptrdiff_t>(workers) - 1);
+    std::atomic<int> in_time{0};
+    const auto pool = ThreadPool::create({.workers = workers});
+    for (std::size_t i = 1; i < workers; ++i) {
+      ASSERT_EQ(pool->try_add([&] {
+        all_busy.count_down();
+        flood.wait_until_it_runs();
+        const auto children = std::make_shared<std::atomic<int>>(0);
+        for (int child = 0; child < kChildren; ++child) {
+          EXPECT_EQ(pool->try_add([children] { children->fetch_add(1); }), AddResult::added);
+        }
+        if (becomes_true([&children] { return children->load() == kChildren; })) {
+          in_time.fetch_add(1);
+        }
+      }),
+                AddResult::added);
+    }
+    all_busy.wait();
+    flood.start(*pool);
+    EXPECT_TRUE(becomes_true([&] { return in_time.load() == static_cast<int>(workers) - 1; }))
+        << workers << " workers";
+    flood.end();
+    pool->drain();
+  }
+}
+
+TEST(ThreadPoolBulk, leaves_nothing_in_a_busy_workers_batch_although_the_other_finds_enough) {
+  static constexpr int kTasks = 64;
+  Flood flood;
+  std::atomic<int> others{0};
+  std::latch held(1);
+  std::atomic<bool> in_time{false};
+  const auto pool = ThreadPool::create({.workers = 2});
+  Blocker first(*pool);
+  Blocker second(*pool);
+  std::vector<Task> tasks(kTasks);
+  tasks[0] = [&] {
+    held.count_down();
+    in_time.store(becomes_true([&others] { return others.load() == kTasks - 1; }));
+  };
+  for (std::size_t i = 1; i < tasks.size(); ++i) tasks[i] = [&others] { others.fetch_add(1); };
+  ASSERT_EQ(pool->try_add_bulk(tasks).tasks, tasks.size());
+  first.release();
+  held.wait();  // with a batch behind it
+  flood.start(*pool);
+  second.release();
+  EXPECT_TRUE(becomes_true([&others] { return others.load() == kTasks - 1; }));
+  flood.end();
+  pool->drain();
+  EXPECT_TRUE(in_time.load());
 }
 
 // Adds tasks 0, 1, 2 ... to a pool of one worker from several threads, and from the tasks.

@@ -23,6 +23,7 @@
 #include "tests/failing_pthread_create.h"
 #include "tests/unit/threadpool/blocker.h"
 #include "threadpool/future.h"
+#include "threadpool/task_group.h"
 
 EVPOOL_DEFINE_FAILING_PTHREAD_CREATE
 
@@ -263,6 +264,52 @@ TEST(ThreadPool, an_exception_without_a_handler_is_a_line_on_standard_error) {
   EXPECT_NE(lines.find("no std::exception\n"), std::string::npos) << lines;
 }
 
+TEST(ThreadPoolDeathTest, a_task_that_ends_its_thread_aborts_the_process_with_a_line) {
+  // In a new process: the others of a forked one's threads would be missing.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto end_thread = [] { pthread_exit(nullptr); };
+  constexpr const char* kLine = "evpool: a task must not end its thread";
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        static_cast<void>(pool->try_add(end_thread));
+        pool->drain();
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        submit(*pool, end_thread).future.get();
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        TaskGroup group(*pool);
+        group.add(end_thread);
+        group.wait();
+      },
+      kLine);
+}
+
+TEST(ThreadPoolDeathTest, adding_an_empty_task_is_a_failed_assertion_of_the_caller) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  constexpr const char* kLine = "an empty task cannot be added";
+  EXPECT_DEATH(static_cast<void>(ThreadPool::create({})->try_add(Task())), kLine);
+  EXPECT_DEATH(
+      {
+        std::vector<Task> tasks(2);
+        static_cast<void>(ThreadPool::create({})->try_add_bulk(tasks));
+      },
+      kLine);
+  EXPECT_DEATH(
+      {
+        const auto pool = ThreadPool::create({});
+        TaskGroup(*pool).add(Task());
+      },
+      kLine);
+}
+
 TEST(ThreadPool, workers_block_asynchronous_signals_and_have_the_name_asked_for) {
   const auto pool = ThreadPool::create({.thread_name = "a name that is too long"});
   std::atomic<bool> blocked{false};
@@ -272,7 +319,7 @@ TEST(ThreadPool, workers_block_asynchronous_signals_and_have_the_name_asked_for)
     sigset_t signals;
     pthread_sigmask(SIG_SETMASK, nullptr, &signals);
     blocked.store(sigismember(&signals, SIGTERM) == 1 && sigismember(&signals, SIGPIPE) == 1);
-    faults_blocked.store(sigismember(&signals, SIGSEGV) == 1);
+    faults_blocked.store(sigismember(&signals, SIGSEGV) == 1 || sigismember(&signals, SIGSYS) == 1);
     char buffer[16] = {};
     pthread_getname_np(pthread_self(), buffer, sizeof(buffer));
     name = buffer;
