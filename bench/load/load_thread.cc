@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::milliseconds kGrace{100};
 // How often a thread looks up although nothing has happened.
 constexpr std::chrono::milliseconds kTick{10};
+// Over UDP, fewer may be lost one after the other while the server is well.
+constexpr std::uint64_t kFewDatagrams = 3;
 
 std::uint64_t ns(std::chrono::steady_clock::duration duration) {
   const auto count = std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
@@ -87,10 +89,16 @@ void LoadThread::lose(std::uint32_t index) {
   ++result_.account.connections_lost;
   requests_.visit_pending([&](Request& request) {
     if (request.connection != index) return;
-    result_.account.unresolved += is_measured(request) ? 1 : 0;
+    count_unresolved(request);
     requests_.end(request, Fate::unknown);
     free_places(index, 1);
   });
+}
+
+void LoadThread::count_unresolved(const Request& request) {
+  if (!is_measured(request)) return;
+  ++result_.account.unresolved;
+  ++given_up_since_reply_;
 }
 
 // How many requests it can take now.
@@ -251,6 +259,7 @@ void LoadThread::take_replies(std::uint32_t index, Clock::time_point received,
     }
     if (is_measured(*request)) {
       last_reply_ = now_;
+      given_up_since_reply_ = 0;
       if (reply.status != Status::ok) {
         ++result_.account.refused[static_cast<std::size_t>(reply.status)];
         ++part_->refused;
@@ -312,6 +321,7 @@ void LoadThread::expire() {
     if (is_measured(*oldest)) {
       ++result_.account.lost;
       ++part_->lost;
+      ++given_up_since_reply_;
     }
     // A lost datagram's reply will not come; a stream's will, before those of later requests.
     const std::uint32_t index = oldest->connection;
@@ -366,15 +376,36 @@ void LoadThread::listen_on() {
   }
 }
 
-void LoadThread::settle() {
-  requests_.visit_pending([this](const Request& request) {
-    result_.account.unresolved += is_measured(request) ? 1 : 0;
-  });
+// `ended`: when nothing was waited for any more.
+void LoadThread::settle(Clock::time_point ended) {
+  requests_.visit_pending([this](const Request& request) { count_unresolved(request); });
   result_.account.kernel_drops = sockets_.kernel_drops();
-  part_->in_flight = requests_.pending();
-  run_.collector.deliver(interval_index_++, *part_);
+
+  const auto seconds_until = [this](Clock::time_point time) {
+    return std::chrono::duration<double>(time - warm_until_).count();
+  };
+  // Earlier than was planned when no connection is left.
+  const auto sending_ended = std::clamp(send_until_, warm_until_, std::max(warm_until_, ended));
+  result_.seconds = seconds_until(std::max(last_reply_, sending_ended));
+  result_.sending_s = seconds_until(sending_ended);
+  result_.ended_s = seconds_until(ended);
+  if (given_up_since_reply_ >= (is_udp() ? kFewDatagrams : 1)) {
+    result_.silent_s = std::max(0.0, seconds_until(sending_ended) - seconds_until(last_reply_));
+  }
+
+  if (!is_over_and_empty(sending_ended)) {
+    part_->in_flight = requests_.pending();
+    run_.collector.deliver(interval_index_++, *part_);
+  }
   result_.intervals = interval_index_;
-  result_.last_reply_s = std::chrono::duration<double>(last_reply_ - warm_until_).count();
+}
+
+// Whether the interval that has begun has nothing to tell.
+bool LoadThread::is_over_and_empty(Clock::time_point sending_ended) const {
+  const auto begin = interval_until_ - options_.interval;
+  const bool any =
+      part_->sent > 0 || part_->ok > 0 || part_->refused > 0 || part_->wrong > 0 || part_->lost > 0;
+  return begin > warm_until_ && begin >= sending_ended && !any;
 }
 
 ThreadResult LoadThread::work() {
@@ -409,10 +440,11 @@ ThreadResult LoadThread::work() {
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
   }
+  const Clock::time_point ended = now_;
   if (!cpu_before_s) begin_own_cost();
   skip_the_rest();
   if (is_udp()) listen_on();
-  settle();
+  settle(ended);
   result_.cpu_seconds = thread_cpu_seconds() - *cpu_before_s;
   const SocketSet::Counts& calls = sockets_.counts();
   result_.send_calls = calls.send_calls - calls_before.send_calls;

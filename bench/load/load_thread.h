@@ -44,8 +44,11 @@ struct ThreadResult {
   std::size_t intervals = 0;  // delivered
   std::uint64_t held_back = 0;
   std::uint64_t answered = 0;  // of the warm-up, too
-  double last_reply_s = 0;     // of the measured, since the end of the warm-up
-  double cpu_seconds = 0;      // since the end of the warm-up, as the next two
+  double seconds = 0;          // these four as in LoadResult, since the end of the warm-up
+  double sending_s = 0;
+  double silent_s = 0;
+  double ended_s = 0;      // of all that was counted
+  double cpu_seconds = 0;  // since the end of the warm-up, as the next two
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;
@@ -79,6 +82,7 @@ class LoadThread : private SocketSet::Receiver {
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
   void lose(std::uint32_t index);
+  void count_unresolved(const Request& request);
   [[nodiscard]] std::uint64_t room_of(std::uint32_t index) const;
   void use_room(std::uint32_t index);
   void offer(std::uint32_t index);
@@ -104,7 +108,8 @@ class LoadThread : private SocketSet::Receiver {
   [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
   void listen_on();
-  void settle();
+  void settle(Clock::time_point ended);
+  [[nodiscard]] bool is_over_and_empty(Clock::time_point sending_ended) const;
 
   [[nodiscard]] bool is_measured(const Request& request) const {
     return request.due >= warm_until_;
@@ -143,7 +148,8 @@ class LoadThread : private SocketSet::Receiver {
   // Enough that calls are shared by many, few enough to stay in the first cache.
   std::array<OutgoingRequest, 64> outgoing_;
 
-  Clock::time_point last_reply_;  // of the measured
+  Clock::time_point last_reply_;  // of the measured, as the next
+  std::uint64_t given_up_since_reply_ = 0;
 };
 
 }  // namespace evpool::bench

@@ -1,0 +1,102 @@
+#include "bench/load/faults.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace evpool::bench {
+namespace {
+
+using Reasons = std::vector<std::string>;
+
+bool is_udp(const LoadResult& result) { return result.options.transport == Transport::udp; }
+
+double share_of(std::uint64_t part, std::uint64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+// As many as would move a p99.
+constexpr double kNoticeableShare = 0.01;
+
+void find_unsent(const LoadResult& result, Reasons& reasons) {
+  const Account& account = result.account;
+  if (account.skipped == 0) return;
+  reasons.push_back(fmt::format(
+      "{} of {} requests were due and never sent, because no connection had a place in flight "
+      "free (the server is slower than this rate, or more in flight or connections are needed)",
+      account.skipped, account.scheduled));
+}
+
+// A server that answers nothing more has not served the load to its end, even if it has lost no
+// more than what was in flight: a closed loop sends nothing else then.
+void find_silence(const LoadResult& result, Reasons& reasons) {
+  constexpr double kLongestSilence = 0.1;  // of the time in which requests were sent
+  if (!(result.silent_s > kLongestSilence * result.sending_s)) return;
+  reasons.push_back(
+      fmt::format("the server answered nothing in the last {:.2f} s of the {:.2f} s in which "
+                  "requests were sent (has it stopped, or does it hang? its log may say why)",
+                  result.silent_s, result.sending_s));
+}
+
+// Over TCP nothing is lost but by a server that is slower than the timeout. Datagrams may be, and
+// how many is a finding; but of a latency that a tenth of the requests has no part in, the
+// percentiles say nothing. What the generator has dropped itself was asked for.
+void find_losses(const LoadResult& result, Reasons& reasons) {
+  constexpr double kMostDatagrams = 0.1;
+  const Account& account = result.account;
+  const std::uint64_t lost = account.lost - std::min(account.lost, account.impaired_drops);
+  if (!(share_of(lost, account.scheduled) > (is_udp(result) ? kMostDatagrams : kNoticeableShare))) {
+    return;
+  }
+  reasons.push_back(fmt::format(
+      "{} of {} requests were lost: they had no reply within {} ms, and the percentiles leave them "
+      "out, so that the true ones are higher (use a lower load, or a longer timeout)",
+      lost, account.scheduled, result.options.timeout.count()));
+}
+
+void find_broken_connections(const LoadResult& result, Reasons& reasons) {
+  const Account& account = result.account;
+  if (account.connections_lost >= result.options.connections) {
+    reasons.push_back(fmt::format(
+        "all {} connections broke before the end, so only the time until then has been measured "
+        "(has the server ended? its log may say why)",
+        result.options.connections));
+  }
+  if (share_of(account.unresolved, account.scheduled) > kNoticeableShare) {
+    reasons.push_back(fmt::format(
+        "{} of {} requests are unresolved: their connections broke, or the run was cut short, and "
+        "how they would have ended nobody knows",
+        account.unresolved, account.scheduled));
+  }
+}
+
+void find_lag(const LoadResult& result, Reasons& reasons) {
+  constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
+  const std::uint64_t lag_ns = result.lag.percentile_ns(99);
+  if (lag_ns <= kNoticeableLag_ns || lag_ns <= result.latency.percentile_ns(99) / 2) return;
+  reasons.push_back(fmt::format(
+      "the generator could not keep its schedule: it sent 1 % of the requests {:.1f} ms or more "
+      "after they were due (use a lower rate, more threads, or another machine)",
+      static_cast<double>(lag_ns) / 1e6));
+}
+
+}  // namespace
+
+std::vector<std::string> find_faults(const LoadResult& result) {
+  Reasons reasons;
+  if (!result.account.balances()) {
+    reasons.emplace_back("the account does not balance: a defect");
+  }
+  if (result.account.ok == 0) {
+    reasons.emplace_back("no reply was ok, so nothing has been measured");
+  }
+  find_unsent(result, reasons);
+  find_silence(result, reasons);
+  find_losses(result, reasons);
+  find_broken_connections(result, reasons);
+  find_lag(result, reasons);
+  return reasons;
+}
+
+}  // namespace evpool::bench

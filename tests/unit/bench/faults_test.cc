@@ -1,0 +1,81 @@
+#include "bench/load/faults.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace evpool::bench {
+namespace {
+
+// A thousand requests in two seconds, all of which had their replies.
+LoadResult served(Transport transport = Transport::tcp) {
+  LoadResult result;
+  result.options.transport = transport;
+  result.options.connections = 50;
+  result.account.scheduled = result.account.sent = result.account.ok = 1'000;
+  result.seconds = result.sending_s = 2;
+  result.latency.record(5'000'000, 1'000);
+  return result;
+}
+
+void lose(LoadResult& result, std::uint64_t requests) {
+  result.account.ok -= requests;
+  result.account.lost += requests;
+}
+
+std::string reasons_of(const LoadResult& result) {
+  std::string all;
+  for (const std::string& reason : find_faults(result)) all += reason + '\n';
+  return all;
+}
+
+bool says(const LoadResult& result, std::string_view part) {
+  return reasons_of(result).find(part) != std::string::npos;
+}
+
+TEST(Faults, a_load_that_was_served_has_none) {
+  for (const Transport transport : {Transport::tcp, Transport::udp}) {
+    EXPECT_EQ(reasons_of(served(transport)), "");
+  }
+}
+
+TEST(Faults, a_tenth_of_the_time_may_pass_without_a_reply_and_no_more) {
+  LoadResult result = served();
+  result.silent_s = 0.2;
+  EXPECT_EQ(reasons_of(result), "");
+  result.silent_s = 0.21;
+  EXPECT_TRUE(says(result, "answered nothing in the last 0.21 s of the 2.00 s in which"));
+}
+
+TEST(Faults, over_tcp_one_lost_in_a_hundred_is_noticed) {
+  LoadResult result = served();
+  lose(result, 10);
+  EXPECT_EQ(reasons_of(result), "");
+  lose(result, 1);
+  EXPECT_TRUE(says(result, "11 of 1000 requests were lost"));
+  EXPECT_TRUE(says(result, "within 1000 ms, and the percentiles leave them out"));
+}
+
+TEST(Faults, over_udp_a_tenth_may_be_lost_and_no_more) {
+  LoadResult result = served(Transport::udp);
+  lose(result, 100);
+  EXPECT_EQ(reasons_of(result), "");
+  lose(result, 1);
+  EXPECT_TRUE(says(result, "101 of 1000 requests were lost"));
+}
+
+TEST(Faults, what_was_dropped_on_purpose_is_not_held_against_the_run) {
+  LoadResult result = served(Transport::udp);
+  lose(result, 500);
+  result.account.impaired_drops = 400;
+  EXPECT_EQ(reasons_of(result), "");
+  lose(result, 1);
+  EXPECT_TRUE(says(result, "101 of 1000 requests were lost"));
+  result.account.impaired_drops = 600;  // more than were lost: some of them twice
+  EXPECT_EQ(reasons_of(result), "");
+}
+
+}  // namespace
+}  // namespace evpool::bench
