@@ -56,6 +56,7 @@ LoadThread::LoadThread(LoadRun& run, std::size_t thread)
       sockets_(options_, run.dialect, share_of(options_.connections, options_, thread), random_,
                result_.account),
       connections_(share_of(options_.connections, options_, thread)),
+      late_left_(connections_.size() * options_.in_flight),
       measured_left_(options_.count ? share_of(*options_.count, options_, thread) : UINT64_MAX) {
   if (options_.rate) arrivals_.emplace(options_, thread);
 }
@@ -132,8 +133,14 @@ void LoadThread::send_due() {
     while (started_ < count && started_ < begun * count) fill(started_++);
     return;
   }
+  // A round sends no more than the clock can be taken to stand still for: then what has been made is
+  // flushed, replies are read and the clock is, or the generator's own work on a burst would be the
+  // server's latency.
+  std::size_t requests = 0;
+  std::size_t bytes = 0;
   while (next_due_ <= now_ && next_due_ < send_until_) {
-    if (available_.empty()) {
+    if (requests == outgoing_.size() || bytes >= SocketSet::kFlushBytes) return;
+    if (available_.empty() || (now_ >= send_until_ && late_left_ == 0)) {
       no_place_ = true;
       break;
     }
@@ -142,7 +149,9 @@ void LoadThread::send_due() {
     available_.pop_front();
     connections_[index].waits_in_line = false;
     if (room_of(index) == 0) continue;
-    send(index, next_due_, 1);
+    if (now_ >= send_until_) --late_left_;
+    bytes += send(index, next_due_, 1);
+    ++requests;
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
   }
@@ -174,14 +183,16 @@ void LoadThread::fill(std::uint32_t index) {
   }
 }
 
-// At least one request, and at most `most`; how many, is what a batch holds.
-void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t most) {
+// At least one request, and at most `most`; how many, is what a batch holds. Returns the bytes of
+// their payloads.
+std::size_t LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t most) {
   Connection& connection = connections_[index];
   const bool measured = due >= warm_until_;
   if (measured) most = std::min(most, measured_left_);
   most = std::min<std::uint64_t>(most, outgoing_.size());
   std::size_t count = 0;
-  for (std::size_t bytes = 0; count < most && bytes < SocketSet::kFlushBytes;) {
+  std::size_t bytes = 0;
+  while (count < most && bytes < SocketSet::kFlushBytes) {
     const Request& request = requests_.add(due, now_, index, run_.workload.pick(random_));
     if (!has_ids_) connection.order.push_back(request.number);
     bytes += request.kind.bytes;
@@ -196,6 +207,7 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t 
   if (measured) count_sent(due, count);
 
   sockets_.add(index, {outgoing_.data(), count}, measured, now_);
+  return bytes;
 }
 
 void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
@@ -433,7 +445,7 @@ ThreadResult LoadThread::work() {
     expire();
     end_intervals();
     if (sockets_.any_marked()) continue;  // expired requests have made room for others
-    if (!is_sending() && requests_.pending() == 0) break;
+    if (!is_sending() && !is_behind() && requests_.pending() == 0) break;
     if (sockets_.open_count() == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
     poll(next_event());
   }

@@ -90,7 +90,7 @@ class LoadThread : private SocketSet::Receiver {
   void send_due();
   void skip_the_rest();
   void fill(std::uint32_t index);
-  void send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
+  std::size_t send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
   void count_sent(Clock::time_point due, std::uint64_t requests);
   void flush();
 
@@ -105,6 +105,8 @@ class LoadThread : private SocketSet::Receiver {
 
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
+  // Something was due before the end of sending, and is yet to be sent.
+  [[nodiscard]] bool is_behind() const { return arrivals_ && next_due_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
   void listen_on();
@@ -135,6 +137,9 @@ class LoadThread : private SocketSet::Receiver {
   Clock::time_point next_due_;
   Clock::time_point no_place_until_;  // what was due before it waited for a place in flight
   bool no_place_ = false;
+  // How many that were due before the end of sending may still be sent after it. Otherwise a rate
+  // beyond what the generator can send would never end.
+  std::uint64_t late_left_;
   std::uint64_t measured_left_;  // of options.count
 
   Clock::time_point now_;
