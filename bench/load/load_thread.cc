@@ -85,14 +85,14 @@ void LoadThread::reopen(std::uint32_t index) {
   use_room(index);
 }
 
-void LoadThread::lose(std::uint32_t index) {
-  sockets_.close(index);
-  ++result_.account.connections_lost;
+// Of all connections that have been closed: one look at each request, however many there are, for
+// a server that ends breaks them all.
+void LoadThread::give_up_requests_of_closed() {
   requests_.visit_pending([&](Request& request) {
-    if (request.connection != index) return;
+    if (sockets_.is_usable(request.connection)) return;
     count_unresolved(request);
     requests_.end(request, Fate::unknown);
-    free_places(index, 1);
+    free_places(request.connection, 1);
   });
 }
 
@@ -226,16 +226,20 @@ void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
 
 // Sends what there is to send, and does what could not be done to connections while in use.
 void LoadThread::flush() {
-  sockets_.flush_marked(now_, [this](std::uint32_t index) {
+  bool any_lost = false;
+  sockets_.flush_marked(now_, [&](std::uint32_t index) {
     const Connection& connection = connections_[index];
     if (sockets_.is_broken(index)) {
-      lose(index);
+      sockets_.close(index);
+      ++result_.account.connections_lost;
+      any_lost = true;
     } else if (options_.reconnect_every > 0 && sockets_.is_usable(index) &&
                connection.in_flight == 0 && connection.requests >= options_.reconnect_every &&
                is_sending()) {
       reopen(index);
     }
   });
+  if (any_lost) give_up_requests_of_closed();
 }
 
 // --- Receiving ---------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class LoadThread : private SocketSet::Receiver {
 
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
-  void lose(std::uint32_t index);
+  void give_up_requests_of_closed();
   void count_unresolved(const Request& request);
   [[nodiscard]] std::uint64_t room_of(std::uint32_t index) const;
   void use_room(std::uint32_t index);
