@@ -55,13 +55,22 @@ void find_losses(const LoadResult& result, Reasons& reasons) {
       lost, account.scheduled, result.options.timeout.count()));
 }
 
+// What is left of a closed loop is a loop with fewer in flight. An open one offers the same load over
+// the others.
 void find_broken_connections(const LoadResult& result, Reasons& reasons) {
   const Account& account = result.account;
-  if (account.connections_lost >= result.options.connections) {
+  const std::uint64_t connections = result.options.connections;
+  const double share = share_of(account.connections_lost, connections);
+  if (share >= 1) {
     reasons.push_back(fmt::format(
         "all {} connections broke before the end, so only the time until then has been measured "
         "(has the server ended? its log may say why)",
-        result.options.connections));
+        connections));
+  } else if (share > (result.options.rate ? kNoticeableShare : 0)) {
+    reasons.push_back(fmt::format(
+        "{} of {} connections broke, and the load was another one from then on (look at the "
+        "server's log and its limits on connections and descriptors, or use fewer connections)",
+        account.connections_lost, connections));
   }
   if (share_of(account.unresolved, account.scheduled) > kNoticeableShare) {
     reasons.push_back(fmt::format(

@@ -77,5 +77,26 @@ TEST(Faults, what_was_dropped_on_purpose_is_not_held_against_the_run) {
   EXPECT_EQ(reasons_of(result), "");
 }
 
+TEST(Faults, any_broken_connection_changes_a_closed_loop) {
+  LoadResult result = served();
+  result.account.connections_lost = 1;
+  EXPECT_TRUE(says(result, "1 of 50 connections broke, and the load was another one"));
+  result.account.connections_lost = 49;
+  EXPECT_TRUE(says(result, "49 of 50 connections broke"));
+  result.account.connections_lost = 50;
+  EXPECT_TRUE(says(result, "all 50 connections broke"));
+  EXPECT_FALSE(says(result, "50 of 50"));
+}
+
+TEST(Faults, an_open_loop_can_do_without_one_connection_in_a_hundred) {
+  LoadResult result = served();
+  result.options.rate = 500;
+  result.options.connections = 200;
+  result.account.connections_lost = 2;
+  EXPECT_EQ(reasons_of(result), "");
+  result.account.connections_lost = 3;
+  EXPECT_TRUE(says(result, "3 of 200 connections broke"));
+}
+
 }  // namespace
 }  // namespace evpool::bench
