@@ -8,8 +8,12 @@
 
 namespace evpool::bench {
 
-// A sentence for each reason, with what to do where something can be done; none: it may be
-// believed. Looks at everything in `result` but `invalid`.
-[[nodiscard]] std::vector<std::string> find_faults(const LoadResult& result);
+struct Faults {
+  // A sentence for each, with what to do where something can be done; none: it may be believed.
+  std::vector<std::string> reasons;
+  bool generator_limited = false;  // as in LoadResult
+};
+
+[[nodiscard]] Faults find_faults(const LoadResult& result);
 
 }  // namespace evpool::bench

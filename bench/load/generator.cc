@@ -8,6 +8,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "bench/load/collector.h"
 #include "bench/load/faults.h"
@@ -144,7 +145,9 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
     last.length_s = std::clamp(ended_s - last.begin_s, kLeast_s, interval_s);
   }
   result.interrupted = control.stop_requests.load() > 0;
-  result.invalid = find_faults(result);
+  Faults faults = find_faults(result);
+  result.invalid = std::move(faults.reasons);
+  result.generator_limited = faults.generator_limited;
   return result;
 }
 

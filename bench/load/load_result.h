@@ -66,6 +66,9 @@ struct LoadResult {
   bool interrupted = false;
   // Why this run must not be believed; empty: it may be.
   std::vector<std::string> invalid;
+  // One of these is that the generator could not do what it was asked to: the run says nothing of
+  // the server, not even that it is too slow.
+  bool generator_limited = false;
 
   [[nodiscard]] double jobs_per_second() const {
     return seconds > 0 ? static_cast<double>(account.ok) / seconds : 0;

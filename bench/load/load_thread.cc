@@ -133,9 +133,9 @@ void LoadThread::send_due() {
     while (started_ < count && started_ < begun * count) fill(started_++);
     return;
   }
-  // A round sends no more than the clock can be taken to stand still for: then what has been made is
-  // flushed, replies are read and the clock is, or the generator's own work on a burst would be the
-  // server's latency.
+  // A round sends no more than the clock can be taken to stand still for: then what has been made
+  // is flushed, replies are read and the clock is, or the generator's own work on a burst would be
+  // the server's latency.
   std::size_t requests = 0;
   std::size_t bytes = 0;
   while (next_due_ <= now_ && next_due_ < send_until_) {

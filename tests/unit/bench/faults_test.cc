@@ -27,7 +27,7 @@ void lose(LoadResult& result, std::uint64_t requests) {
 
 std::string reasons_of(const LoadResult& result) {
   std::string all;
-  for (const std::string& reason : find_faults(result)) all += reason + '\n';
+  for (const std::string& reason : find_faults(result).reasons) all += reason + '\n';
   return all;
 }
 
@@ -75,6 +75,39 @@ TEST(Faults, what_was_dropped_on_purpose_is_not_held_against_the_run) {
   EXPECT_TRUE(says(result, "101 of 1000 requests were lost"));
   result.account.impaired_drops = 600;  // more than were lost: some of them twice
   EXPECT_EQ(reasons_of(result), "");
+}
+
+TEST(Faults, a_generator_that_is_late_says_nothing_of_the_server) {
+  LoadResult result = served();
+  result.options.rate = 500;
+  result.lag.record(2'000'000, 1'000);
+  EXPECT_FALSE(find_faults(result).generator_limited) << "less than half of the latency";
+  result.lag.record(3'000'000, 100);
+  EXPECT_TRUE(says(result, "the generator could not keep its schedule"));
+  EXPECT_TRUE(find_faults(result).generator_limited);
+}
+
+TEST(Faults, what_was_never_sent_is_the_servers_fault_unless_the_generator_was_busy) {
+  LoadResult result = served();
+  result.options.rate = 600;
+  result.options.threads = 2;
+  result.account.scheduled += 200;
+  result.account.skipped = 200;
+  result.cpu_seconds = 3.5;  // of two threads for two seconds
+  EXPECT_TRUE(says(result, "200 of 1200 requests were due and never sent, because no connection"));
+  EXPECT_FALSE(find_faults(result).generator_limited);
+  result.cpu_seconds = 3.7;
+  EXPECT_TRUE(says(result, "never sent, and the generator was busy for 92 % of the time"));
+  EXPECT_TRUE(find_faults(result).generator_limited);
+}
+
+TEST(Faults, what_a_server_does_not_serve_is_not_the_generators_fault) {
+  LoadResult result = served();
+  lose(result, 500);
+  result.account.connections_lost = 50;
+  result.silent_s = 1;
+  EXPECT_FALSE(find_faults(result).reasons.empty());
+  EXPECT_FALSE(find_faults(result).generator_limited);
 }
 
 TEST(Faults, any_broken_connection_changes_a_closed_loop) {
