@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -63,6 +64,7 @@ class KneeRun {
     if (session_.interrupted()) return std::nullopt;
     LoadOptions at_rate = options_.load;
     at_rate.rate = rate;
+    at_rate.seed += ++runs_;  // other arrivals in each, or repeating a run would prove nothing
     LoadResult result = session_.run(at_rate);
     if (session_.interrupted()) return std::nullopt;
     return result;
@@ -82,6 +84,7 @@ class KneeRun {
   const KneeOptions& options_;
   const Slo slo_;
   LoadSession session_;
+  std::uint64_t runs_ = 0;  // at some rate
 };
 
 constexpr double kShares[] = {0.1, 0.5, 0.9};

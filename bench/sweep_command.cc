@@ -78,8 +78,10 @@ int sweep(SweepOptions options) {
                "p50 us", "p99 us", "p99.9 us", "max us", "no answer", "lag p99 us");
   }
   for (const double rate : rates) {
-    options.load.rate = rate;
-    results.push_back(session.run(options.load));
+    LoadOptions load = options.load;
+    load.rate = rate;
+    load.seed += results.size();  // other arrivals in each, on the way down, too
+    results.push_back(session.run(load));
     if (!options.json) print_row(results.back());
     if (session.interrupted()) break;
   }

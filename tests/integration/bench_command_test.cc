@@ -127,12 +127,14 @@ TEST_F(Bench, a_server_that_dies_leaves_an_invalid_result) {
 }
 
 TEST_F(Bench, a_sweep_goes_up_and_down) {
-  const Finished finished = bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--json"});
+  const Finished finished =
+      bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--seed", "7", "--json"});
   const json results = json::parse(finished.output);
   ASSERT_EQ(results.size(), 4U);
   const double rates[] = {100, 200, 200, 100};
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(results[i].at("options").at("rate").get<double>(), rates[i]);
+    EXPECT_EQ(results[i].at("options").at("seed").get<std::uint64_t>(), 7 + i);
     expect_balance(results[i]);
   }
 }
