@@ -66,14 +66,18 @@ class KneeRun {
     at_rate.rate = rate;
     at_rate.seed += ++runs_;  // other arrivals in each, or repeating a run would prove nothing
     LoadResult result = session_.run(at_rate);
+    wrong_ |= result.account.wrong > 0;
     if (session_.interrupted()) return std::nullopt;
     return result;
   }
 
   [[nodiscard]] bool interrupted() const { return session_.interrupted(); }
+  // Any reply, in any run.
+  [[nodiscard]] bool wrong() const { return wrong_; }
 
  private:
   [[nodiscard]] std::pair<Trial, std::string> judge(const LoadResult& result) const {
+    if (const auto wrong = describe_wrong(result)) return {Trial::fails, "no: WRONG: " + *wrong};
     if (result.generator_limited)
       return {Trial::unmeasured, "not measured: " + join_reasons(result)};
     if (!result.invalid.empty()) return {Trial::fails, "no: INVALID: " + join_reasons(result)};
@@ -85,6 +89,7 @@ class KneeRun {
   const Slo slo_;
   LoadSession session_;
   std::uint64_t runs_ = 0;  // at some rate
+  bool wrong_ = false;
 };
 
 constexpr double kShares[] = {0.1, 0.5, 0.9};
@@ -181,6 +186,7 @@ int search(KneeOptions options) {
     print_text(options, knee, results);
     fmt::print("\n{}", provenance_text(provenance));
   }
+  if (run.wrong()) return kWrongReplies;
   return knee.confirmed && !knee.beyond_is_unmeasured && !run.interrupted() ? kOk : kInvalid;
 }
 

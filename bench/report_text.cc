@@ -150,6 +150,7 @@ std::optional<double> per_sent(const LoadResult& result, double quantity) {
 
 std::string report_text(const LoadResult& result) {
   std::string text;
+  if (const auto wrong = describe_wrong(result)) append(text, "WRONG: {}\n", *wrong);
   if (!result.invalid.empty()) append(text, "INVALID: {}\n", join_reasons(result));
   append_rate(text, result);
   if (result.interrupted) text += "interrupted before its end\n";
@@ -187,6 +188,15 @@ std::string describe_load(const LoadOptions& options) {
 
 std::string join_reasons(const LoadResult& result) {
   return fmt::format("{}", fmt::join(result.invalid, "; "));
+}
+
+std::optional<std::string> describe_wrong(const LoadResult& result) {
+  const Account& account = result.account;
+  if (account.wrong == 0) return std::nullopt;
+  return fmt::format(
+      "{} of {} replies were not what the job must give (the server is wrong, or something on the "
+      "way to it changes what is sent)",
+      account.wrong, account.ok + account.wrong);
 }
 
 std::optional<double> cpu_us_per_job(const LoadResult& result) {

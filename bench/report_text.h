@@ -11,8 +11,8 @@
 
 namespace evpool::bench {
 
-// The verdict first, then the rate, the latencies, where every request went, and what the generator
-// itself cost. Ends with a line end.
+// The verdicts first, then the rate, the latencies, where every request went, and what the
+// generator itself cost. Ends with a line end.
 [[nodiscard]] std::string report_text(const LoadResult& result);
 
 // Under a heading, as a list in Markdown.
@@ -26,6 +26,9 @@ namespace evpool::bench {
 [[nodiscard]] std::string describe_model(const LoadOptions& options);
 // The reasons in one line, separated by "; ".
 [[nodiscard]] std::string join_reasons(const LoadResult& result);
+// "3 of 100 replies were not what the job must give (...)"; none when all were, as far as that is
+// known.
+[[nodiscard]] std::optional<std::string> describe_wrong(const LoadResult& result);
 // The generator's own cost of a request that it sent; none when it sent none.
 [[nodiscard]] std::optional<double> cpu_us_per_job(const LoadResult& result);
 [[nodiscard]] std::optional<double> calls_per_job(const LoadResult& result);

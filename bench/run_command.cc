@@ -44,8 +44,8 @@ int run(const RunOptions& options) {
   write_output_file(options.csv_path, series_to_csv(result) + comments);
   write_output_file(options.hdr_path, histogram_log(result) + comments);
   write_output_file(options.html_path, report_html(result, provenance));
-  if (!result.invalid.empty()) return kInvalid;
-  return result.account.wrong > 0 ? kWrongReplies : kOk;
+  if (result.account.wrong > 0) return kWrongReplies;
+  return result.invalid.empty() ? kOk : kInvalid;
 }
 
 }  // namespace

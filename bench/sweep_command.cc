@@ -57,14 +57,20 @@ std::vector<double> plan(const SweepOptions& options) {
 
 double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
 
+std::string verdicts_on(const LoadResult& result) {
+  std::string verdicts;
+  if (const auto wrong = describe_wrong(result)) verdicts = "WRONG: " + *wrong;
+  if (result.invalid.empty()) return verdicts;
+  return verdicts + (verdicts.empty() ? "" : "; ") + "INVALID: " + result.invalid.front();
+}
+
 void print_row(const LoadResult& result) {
   fmt::print(
       "{:>12.0f} {:>12.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
       result.options.rate.value_or(0), result.jobs_per_second(),
       us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
       us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()), loss_of(result) * 100,
-      us(result.lag.percentile_ns(99)),
-      result.invalid.empty() ? "" : "INVALID: " + result.invalid.front());
+      us(result.lag.percentile_ns(99)), verdicts_on(result));
   std::fflush(stdout);
 }
 
@@ -75,7 +81,7 @@ int sweep(SweepOptions options) {
   std::vector<LoadResult> results;
   if (!options.json) {
     fmt::print("{:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "rate/s", "jobs/s",
-               "p50 us", "p99 us", "p99.9 us", "max us", "no answer", "lag p99 us");
+               "p50 us", "p99 us", "p99.9 us", "max us", "not ok", "lag p99 us");
   }
   for (const double rate : rates) {
     LoadOptions load = options.load;
@@ -94,6 +100,8 @@ int sweep(SweepOptions options) {
     fmt::print("\n{}", provenance_text(provenance));
   }
   write_output_file(options.html_path, sweep_html(results, provenance));
+  const auto is_wrong = [](const LoadResult& result) { return result.account.wrong > 0; };
+  if (std::any_of(results.begin(), results.end(), is_wrong)) return kWrongReplies;
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.
   const bool any_valid = std::any_of(results.begin(), results.end(),
                                      [](const auto& result) { return result.invalid.empty(); });

@@ -13,6 +13,7 @@
 
 #include "tests/becomes_true.h"
 #include "tests/integration/program.h"
+#include "tests/unit/bench/answering_server.h"
 
 namespace evpool {
 namespace {
@@ -136,6 +137,21 @@ TEST_F(Bench, a_sweep_goes_up_and_down) {
     EXPECT_EQ(results[i].at("options").at("rate").get<double>(), rates[i]);
     EXPECT_EQ(results[i].at("options").at("seed").get<std::uint64_t>(), 7 + i);
     expect_balance(results[i]);
+  }
+}
+
+TEST(BenchAgainstAWrongServer, every_command_says_so_and_fails) {
+  AnsweringServer server(false, [](const Frame&) { return Answer{.payload = "another's"}; });
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--duration", "50ms"},
+        {"sweep", "--rates", "200", "--duration", "50ms"},
+        {"knee", "--from", "200", "--duration", "20ms"}}) {
+    std::vector<std::string> command = {built_program("evpool-bench")};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    command.insert(command.end(), {"--warmup", "0s", "--server", to_string(server.address())});
+    const Finished finished = run(command);
+    EXPECT_EQ(finished.status, 1) << arguments[0] << finished.errors;
+    EXPECT_NE(finished.output.find("WRONG: "), std::string::npos) << arguments[0];
   }
 }
 

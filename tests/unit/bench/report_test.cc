@@ -105,6 +105,16 @@ TEST(ReportText, an_invalid_run_says_so_first) {
             "INVALID: the generator was late; replies were wrong");
 }
 
+TEST(ReportText, wrong_replies_are_told_before_anything_else) {
+  LoadResult result = open_loop_result();
+  EXPECT_FALSE(contains(report_text(result), "WRONG"));
+  result.account.wrong = 3;
+  EXPECT_TRUE(report_text(result).starts_with("WRONG: 3 of 1003 replies were not what the job"));
+  result.invalid = {"why"};
+  EXPECT_TRUE(lines_of(report_text(result))[0].starts_with("WRONG: "));
+  EXPECT_EQ(lines_of(report_text(result))[1], "INVALID: why");
+}
+
 TEST(ReportText, the_rate_line_names_the_load) {
   LoadResult result = open_loop_result();
   EXPECT_EQ(lines_of(report_text(result))[0],
@@ -346,6 +356,18 @@ TEST(ReportHtml, an_invalid_run_says_so_before_anything_else) {
   EXPECT_LT(html.find("<strong>INVALID</strong>"), html.find("<h1>"));
   EXPECT_TRUE(contains(html, "<li>the generator was late</li>"));
   EXPECT_FALSE(contains(html, "class=\"valid\""));
+}
+
+TEST(ReportHtml, wrong_replies_are_told_before_anything_else) {
+  LoadResult result = open_loop_result();
+  result.account.wrong = 3;
+  const std::string html = report_html(result, kProvenance);
+  expect_good_page(html);
+  EXPECT_LT(html.find("3 of 1003 replies were not what"), html.find("<h1>"));
+  EXPECT_FALSE(contains(html, "Valid:"));
+  const std::string sweep = sweep_html({open_loop_result(), result}, kProvenance);
+  expect_good_page(sweep);
+  EXPECT_LT(sweep.find("run 2: 3 of 1003 replies were not what"), sweep.find("<h1>"));
 }
 
 TEST(ReportHtml, a_run_without_replies_is_shown_as_such) {
