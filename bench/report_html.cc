@@ -43,13 +43,20 @@ void append_account(std::string& html, const Account& account) {
 
 Facts beside_the_account(const LoadResult& result) {
   const Account& account = result.account;
+  const auto dropped = [&](std::string_view where) {
+    return fmt::format("{} {}{}", result.offload_used ? "packets dropped" : "dropped", where,
+                       what_a_drop_is(result));
+  };
   Facts facts = {{"duplicate replies", grouped(account.duplicates)},
                  {"late replies", grouped(account.late)},
                  {"unknown replies", grouped(account.unknown)},
                  {"malformed datagrams", grouped(account.malformed)},
-                 {"dropped by the kernel here", grouped(account.kernel_drops)}};
+                 {dropped("by the kernel here"), grouped(account.kernel_drops)}};
   if (const auto drops = drops_at_server(result)) {
-    facts.emplace_back("dropped at the server", grouped(*drops));
+    facts.emplace_back(dropped("at the server"), grouped(*drops));
+  }
+  if (result.options.transport == Transport::udp) {
+    facts.emplace_back("lost without an address", lost_without_address(result));
   }
   if (result.options.impairment.any()) {
     facts.emplace_back("dropped on purpose", grouped(account.impaired_drops));

@@ -35,6 +35,13 @@ namespace evpool::bench {
 // What the server's kernel had no room for; none when the server did not say.
 [[nodiscard]] std::optional<std::uint64_t> drops_at_server(const LoadResult& result);
 
+// With segmentation offload the kernel counts a packet that it drops once, whatever it holds:
+// ", of up to 64 datagrams each" then, otherwise nothing.
+[[nodiscard]] std::string_view what_a_drop_is(const LoadResult& result);
+// Of the lost datagrams those that nobody has told of: not dropped by a kernel or on purpose, and
+// not late. "7", or "0 to 190" where drops were of packets.
+[[nodiscard]] std::string lost_without_address(const LoadResult& result);
+
 [[nodiscard]] std::string_view transport_name(Transport transport);
 [[nodiscard]] std::string_view arrivals_name(Arrivals arrivals);
 

@@ -201,6 +201,37 @@ TEST(ReportText, what_happened_seldom_is_told_only_then) {
   EXPECT_TRUE(contains(text, "reconnects 12"));
 }
 
+TEST(ReportText, losses_without_an_address_are_told_of_datagrams) {
+  LoadResult result = open_loop_result();
+  result.account.lost = 100;
+  result.account.kernel_drops = 3;
+  EXPECT_FALSE(contains(report_text(result), "address")) << "of a stream there are none";
+  result.options.transport = Transport::udp;
+  // 4 were dropped at the server.
+  EXPECT_TRUE(contains(report_text(result), "dropped by the kernel here 3, at the server 4\n"));
+  EXPECT_TRUE(contains(report_text(result), "of the lost 100, without an address 93: "));
+  result.account.late = 10;
+  result.account.impaired_drops = 20;
+  EXPECT_EQ(lost_without_address(result), "63");
+  result.account.late = 1'000;  // of the warm-up's, too
+  EXPECT_EQ(lost_without_address(result), "0");
+}
+
+TEST(ReportText, with_offload_a_drop_is_a_packet_of_many_datagrams) {
+  LoadResult result = open_loop_result();
+  result.options.transport = Transport::udp;
+  result.offload_used = true;
+  result.account.lost = 500;
+  result.account.kernel_drops = 1;
+  EXPECT_TRUE(contains(
+      report_text(result),
+      "packets dropped by the kernel here 1, at the server 4, of up to 64 datagrams each\n"));
+  EXPECT_EQ(lost_without_address(result), "180 to 495");
+  EXPECT_TRUE(contains(report_html(result, {}), "packets dropped at the server, of up to 64 "));
+  result.account.lost = 5;
+  EXPECT_EQ(lost_without_address(result), "0");
+}
+
 // --- JSON and CSV ---
 
 TEST(ReportJson, key_values_survive_being_written_and_read) {
