@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/floors_report.h"
+#include "bench/interrupts.h"
 #include "bench/load/dialect.h"
 #include "bench/report_text.h"
 #include "bench/row.h"
@@ -77,6 +79,21 @@ void measure(const SeriesOptions& options, const Servers& servers, FloorsTarget 
   }
 }
 
+void measure_rounds(const SeriesOptions& series, const Servers& servers,
+                    std::vector<FloorsRow>& rows, const std::atomic<int>& interrupted) {
+  for (int round = 0; round < series.rounds; ++round) {
+    for (FloorsRow& row : rows) {
+      show_series_progress(row.row.name, round, series);
+      for (std::size_t i = 0; i < kFloorsTargets; ++i) {
+        // Another one begins each round, so that none always follows the same one.
+        const std::size_t target = (static_cast<std::size_t>(round) + i) % kFloorsTargets;
+        measure(series, servers, static_cast<FloorsTarget>(target), row);
+        if (interrupted.load() > 0) return;
+      }
+    }
+  }
+}
+
 int run_floors(const FloorsOptions& options) {
   const SeriesOptions& series = options.series;
   const std::vector<Row> asked = parse_rows(options.rows);
@@ -90,21 +107,19 @@ int run_floors(const FloorsOptions& options) {
       static_cast<void>(servers.start(target, row.row));
     }
   }
-  for (int round = 0; round < series.rounds; ++round) {
-    for (FloorsRow& row : rows) {
-      show_series_progress(row.row.name, round, series);
-      for (std::size_t i = 0; i < kFloorsTargets; ++i) {
-        // Another one begins each round, so that none always follows the same one.
-        const std::size_t target = (static_cast<std::size_t>(round) + i) % kFloorsTargets;
-        measure(series, servers, static_cast<FloorsTarget>(target), row);
-      }
-    }
+  std::atomic<int> interrupted{0};
+  const Interrupts interrupts(interrupted, Interrupts::Second::ends_the_process);
+  measure_rounds(series, servers, rows, interrupted);
+  if (interrupted.load() > 0) {
+    fmt::print(stderr, "interrupted: what follows are the rows and rounds that were finished\n");
+    keep_finished(rows);
   }
   series.json ? print_floors_json(series, rows) : print_floors_text(series, rows);
   const auto has_wrong = [](const FloorsRow& row) { return row.wrong > 0; };
   if (std::any_of(rows.begin(), rows.end(), has_wrong)) return kWrongReplies;
   const auto has_faults = [](const FloorsRow& row) { return !row.faults.empty(); };
-  return std::any_of(rows.begin(), rows.end(), has_faults) ? kInvalid : kOk;
+  const bool any_faults = std::any_of(rows.begin(), rows.end(), has_faults);
+  return any_faults || interrupted.load() > 0 ? kInvalid : kOk;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -234,6 +236,15 @@ std::string fit_table(const std::vector<Sizes>& all) {
 }
 
 }  // namespace
+
+void keep_finished(std::vector<FloorsRow>& rows) {
+  for (FloorsRow& row : rows) {
+    std::size_t finished = SIZE_MAX;
+    for (const auto& rounds : row.rounds) finished = std::min(finished, rounds.size());
+    for (auto& rounds : row.rounds) rounds.resize(finished);
+  }
+  std::erase_if(rows, [](const FloorsRow& row) { return row.rounds[kEvpool].empty(); });
+}
 
 void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows) {
   fmt::print(

@@ -24,6 +24,9 @@ struct FloorsRow {
   std::vector<std::string> faults;
 };
 
+// Of rows that were begun, keeps the rounds in which every target was measured; drops the others.
+void keep_finished(std::vector<FloorsRow>& rows);
+
 // Tables in Markdown, and what the figures must be read with.
 void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows);
 // One object.

@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/commands.h"
@@ -31,10 +33,6 @@ struct KneeOptions {
   bool quiet = false;
 };
 
-struct Interrupted : std::runtime_error {
-  Interrupted() : std::runtime_error("interrupted: the knee was not found") {}
-};
-
 class KneeRun {
  public:
   explicit KneeRun(const KneeOptions& options)
@@ -51,34 +49,54 @@ class KneeRun {
     return session_.run(closed).jobs_per_second();
   }
 
-  bool holds(double rate) {
-    const LoadResult result = run_at(rate);
-    const auto broken = result.invalid.empty() ? slo_.broken_by(result)
-                                               : std::optional("INVALID: " + join_reasons(result));
+  Trial try_rate(double rate) {
+    const std::optional<LoadResult> result = run_at(rate);
+    if (!result) return Trial::given_up;
+    const auto [trial, why] = judge(*result);
     if (!options_.json) {
       // The verdict is the first thing on standard output.
-      fmt::print(stderr, "{:>12.0f}/s  {}\n", rate, broken ? "no: " + *broken : "holds");
+      fmt::print(stderr, "{:>12.0f}/s  {}\n", rate, why);
     }
-    return !broken;
+    return trial;
   }
 
-  LoadResult run_at(double rate) {
+  // None when it was interrupted, and so not one at that rate.
+  std::optional<LoadResult> run_at(double rate) {
+    if (session_.interrupted()) return std::nullopt;
     LoadOptions at_rate = options_.load;
     at_rate.rate = rate;
+    at_rate.seed += ++runs_;  // other arrivals in each, or repeating a run would prove nothing
     LoadResult result = session_.run(at_rate);
-    if (session_.interrupted()) throw Interrupted();
+    wrong_ |= result.account.wrong > 0;
+    if (session_.interrupted()) return std::nullopt;
     return result;
   }
 
+  [[nodiscard]] bool interrupted() const { return session_.interrupted(); }
+  // Any reply, in any run.
+  [[nodiscard]] bool wrong() const { return wrong_; }
+
  private:
+  [[nodiscard]] std::pair<Trial, std::string> judge(const LoadResult& result) const {
+    if (const auto wrong = describe_wrong(result)) return {Trial::fails, "no: WRONG: " + *wrong};
+    if (result.generator_limited)
+      return {Trial::unmeasured, "not measured: " + join_reasons(result)};
+    if (!result.invalid.empty()) return {Trial::fails, "no: INVALID: " + join_reasons(result)};
+    if (const auto broken = slo_.broken_by(result)) return {Trial::fails, "no: " + *broken};
+    return {Trial::holds, "holds"};
+  }
+
   const KneeOptions& options_;
   const Slo slo_;
   LoadSession session_;
+  std::uint64_t runs_ = 0;  // at some rate
+  bool wrong_ = false;
 };
 
 constexpr double kShares[] = {0.1, 0.5, 0.9};
 
 std::string latency_line(const LatencyHistogram& latency) {
+  if (latency.count() == 0) return "nothing measured";
   std::string line = "us:";
   for (const double percent : {50.0, 90.0, 99.0, 99.9}) {
     line += fmt::format("  p{:g} {:.1f}", percent,
@@ -87,18 +105,48 @@ std::string latency_line(const LatencyHistogram& latency) {
   return line + fmt::format("  max {:.1f}", static_cast<double>(latency.max_ns()) / 1000);
 }
 
+std::string describe_bracket(const Knee& knee) {
+  const std::string beyond = knee.beyond_is_unmeasured ? "could not be measured" : "did not hold";
+  if (knee.rate > 0 && knee.rate_beyond > 0) {
+    return fmt::format("{:.0f}/s held, {:.0f}/s {}", knee.rate, knee.rate_beyond, beyond);
+  }
+  if (knee.rate > 0) return fmt::format("{:.0f}/s held, and nothing higher was tried", knee.rate);
+  if (knee.rate_beyond > 0) return fmt::format("even {:.0f}/s {}", knee.rate_beyond, beyond);
+  return "nothing is known yet";
+}
+
+std::string describe_knee(const KneeOptions& options, const Knee& knee) {
+  if (knee.confirmed) {
+    const std::string confirmed =
+        fmt::format("{:.0f} jobs/s hold {}, confirmed by {} of {} runs at least", knee.rate,
+                    options.slo, options.search.repeats / 2 + 1, options.search.repeats);
+    if (!knee.beyond_is_unmeasured) {
+      return fmt::format("knee: {}; {} runs in all", confirmed, knee.trials);
+    }
+    return fmt::format(
+        "knee: at least {}; the generator, not the server, is the limit: {:.0f}/s could not be "
+        "measured (use more threads, or another machine); {} runs in all",
+        confirmed, knee.rate_beyond, knee.trials);
+  }
+  if (knee.given_up) {
+    return fmt::format("interrupted, no knee yet: {} ({} runs)", describe_bracket(knee),
+                       knee.trials);
+  }
+  if (knee.rate > 0 || knee.beyond_is_unmeasured) {
+    return fmt::format("no knee: {} ({} runs)", describe_bracket(knee), knee.trials);
+  }
+  return fmt::format("no knee: no rate was found that holds {} ({} runs)", options.slo,
+                     knee.trials);
+}
+
 void print_text(const KneeOptions& options, const Knee& knee,
                 const std::vector<LoadResult>& results) {
-  if (knee.confirmed) {
-    fmt::print("knee: {:.0f} jobs/s hold {}, confirmed by {} of {} runs at least; {} runs in all\n",
-               knee.rate, options.slo, options.search.repeats / 2 + 1, options.search.repeats,
-               knee.trials);
-  } else {
-    fmt::print("no knee: no rate was found that holds {} ({} runs)\n", options.slo, knee.trials);
-  }
+  fmt::print("{}\n", describe_knee(options, knee));
   for (std::size_t i = 0; i < results.size(); ++i) {
-    fmt::print("at {:.0f} % of it, {:.0f}/s: {}\n", kShares[i] * 100,
-               results[i].options.rate.value_or(0), latency_line(results[i].latency));
+    const LoadResult& result = results[i];
+    fmt::print("at {:.0f} % of it, {:.0f}/s: {}{}\n", kShares[i] * 100,
+               result.options.rate.value_or(0), latency_line(result.latency),
+               result.invalid.empty() ? "" : "  INVALID: " + join_reasons(result));
   }
 }
 
@@ -106,22 +154,30 @@ int search(KneeOptions options) {
   require_descriptors(options.load.connections, options.load.threads);
   KneeRun run(options);
   if (options.search.first_rate <= 0) options.search.first_rate = run.capacity() / 2;
-  if (!(options.search.first_rate > 0)) {
+  if (!(options.search.first_rate > 0) && !run.interrupted()) {
     throw std::runtime_error("no reply was ok, so there is no rate to begin with");
   }
-  const Knee knee = find_knee(options.search, [&run](double rate) { return run.holds(rate); });
+  const Knee knee = find_knee(options.search, [&run](double rate) { return run.try_rate(rate); });
   std::vector<LoadResult> results;
-  if (knee.confirmed) {
-    for (const double share : kShares) results.push_back(run.run_at(knee.rate * share));
+  for (const double share : kShares) {
+    std::optional<LoadResult> result;
+    if (knee.confirmed) result = run.run_at(knee.rate * share);
+    if (!result) break;
+    results.push_back(std::move(*result));
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
   if (options.json) {
     nlohmann::ordered_json at = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) at.push_back(result_to_json(result, provenance));
+    nlohmann::ordered_json beyond = nullptr;
+    if (knee.rate_beyond > 0) beyond = knee.rate_beyond;
     const nlohmann::ordered_json object = {{"schema", "evpool-bench-knee/1"},
                                            {"slo", options.slo},
                                            {"confirmed", knee.confirmed},
                                            {"jobs_per_second", knee.rate},
+                                           {"jobs_per_second_beyond", beyond},
+                                           {"generator_limited", knee.beyond_is_unmeasured},
+                                           {"interrupted", run.interrupted()},
                                            {"runs", knee.trials},
                                            {"shares", kShares},
                                            {"results", at},
@@ -131,7 +187,8 @@ int search(KneeOptions options) {
     print_text(options, knee, results);
     fmt::print("\n{}", provenance_text(provenance));
   }
-  return knee.confirmed ? kOk : kInvalid;
+  if (run.wrong()) return kWrongReplies;
+  return knee.confirmed && !knee.beyond_is_unmeasured && !run.interrupted() ? kOk : kInvalid;
 }
 
 }  // namespace

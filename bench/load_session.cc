@@ -1,10 +1,10 @@
 #include "bench/load_session.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <string_view>
 
@@ -14,25 +14,15 @@
 namespace evpool::bench {
 namespace {
 
-// The session's count, for the signal handler.
-std::atomic<int>* interrupts = nullptr;
-
-extern "C" void count_interrupt(int /*signal*/) {
-  if (interrupts != nullptr) interrupts->fetch_add(1);
-}
-
-void handle_interrupts(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
+// A server that hangs must not hold up its own report.
+constexpr std::chrono::milliseconds kStatisticsTimeout{1'000};
 
 // "name value" on each line; nothing when the server has no such job.
 Counters ask_for_statistics(const LoadOptions& options) {
   Counters counters;
   Client client(options.server, {.udp = options.transport == Transport::udp});
-  const CallResult reply = client.call("stats", "", {.timeout = options.timeout});
+  const CallResult reply =
+      client.call("stats", "", {.timeout = std::min(options.timeout, kStatisticsTimeout)});
   if (!reply.ok()) return counters;
   std::string_view rest = reply.payload;
   while (!rest.empty()) {
@@ -61,19 +51,15 @@ Counters difference(const Counters& before, Counters after) {
 
 }  // namespace
 
-LoadSession::LoadSession(bool live) : live_(live) {
-  interrupts = &control_.stop_requests;
-  handle_interrupts(count_interrupt);
-}
-
-LoadSession::~LoadSession() {
-  handle_interrupts(SIG_DFL);
-  interrupts = nullptr;
-}
+LoadSession::LoadSession(bool live)
+    : live_(live), interrupts_(control_.stop_requests, Interrupts::Second::is_counted) {}
 
 LoadResult LoadSession::run(const LoadOptions& options) {
-  const Counters before = ask_for_statistics(options);
+  const auto stop_requests = [this] { return control_.stop_requests.load(); };
+  Counters before;
+  if (stop_requests() == 0) before = ask_for_statistics(options);
   LoadResult result = run(options, *make_frame_dialect());
+  if (stop_requests() > 1) return result;  // it is to report at once
   try {
     result.server = difference(before, ask_for_statistics(options));
   } catch (const ConnectError&) {

@@ -2,6 +2,7 @@
 // statistics. One thread, one session at a time.
 #pragma once
 
+#include "bench/interrupts.h"
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"
 #include "bench/load/load_options.h"
@@ -14,7 +15,7 @@ class LoadSession {
  public:
   // With `live`, the run is shown on standard error, if that is a terminal.
   explicit LoadSession(bool live);
-  ~LoadSession();
+  ~LoadSession() = default;
   LoadSession(const LoadSession&) = delete;
   LoadSession& operator=(const LoadSession&) = delete;
 
@@ -29,6 +30,7 @@ class LoadSession {
  private:
   const bool live_;
   RunControl control_;
+  const Interrupts interrupts_;
 };
 
 }  // namespace evpool::bench

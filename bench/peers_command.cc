@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include "bench/contestants.h"
 #include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
+#include "bench/interrupts.h"
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
@@ -96,11 +98,13 @@ class Match {
   void play() {
     require_descriptors(most_connections(rows_));  // the servers inherit them
     for (std::size_t i = 0; i < contestants_.size(); ++i) start(i);
+    const Interrupts interrupts(interrupted_, Interrupts::Second::ends_the_process);
     for (std::size_t round = 0; round < static_cast<std::size_t>(options_.rounds); ++round) {
       for (std::size_t row = 0; row < rows_.size(); ++row) {
         for (std::size_t turn = 0; turn < contestants_.size(); ++turn) {
           // Nobody is always the first, or always after the same one's noise.
           measure(round, row, (turn + round) % contestants_.size());
+          if (interrupted_.load() > 0) return;
         }
       }
     }
@@ -197,12 +201,14 @@ class Match {
   const std::vector<std::unique_ptr<Contestant>> contestants_;
   const std::vector<Row> rows_;
   std::vector<std::vector<Cell>> cells_;  // by row and contestant
+  std::atomic<int> interrupted_{0};
 };
 
 // --- Showing -------------------------------------------------------------------------------------
 
 std::vector<std::string> Match::notes() const {
   std::vector<std::string> lines;
+  if (interrupted_.load() > 0) lines.emplace_back("interrupted: not all rounds were measured");
   for (std::size_t i = 0; i < contestants_.size(); ++i) {
     const Contestant& contestant = *contestants_[i];
     if (!contestant.is_installed() && cells_[0][i].trouble.empty()) {
@@ -310,7 +316,7 @@ void Match::print_json() const {
 }
 
 int Match::exit_status() const {
-  int status = kOk;
+  int status = interrupted_.load() > 0 ? kInvalid : kOk;
   for (const auto& row : cells_) {
     for (const Cell& cell : row) {
       if (cell.wrong) return kWrongReplies;

@@ -43,13 +43,20 @@ void append_account(std::string& html, const Account& account) {
 
 Facts beside_the_account(const LoadResult& result) {
   const Account& account = result.account;
+  const auto dropped = [&](std::string_view where) {
+    return fmt::format("{} {}{}", result.offload_used ? "packets dropped" : "dropped", where,
+                       what_a_drop_is(result));
+  };
   Facts facts = {{"duplicate replies", grouped(account.duplicates)},
                  {"late replies", grouped(account.late)},
                  {"unknown replies", grouped(account.unknown)},
                  {"malformed datagrams", grouped(account.malformed)},
-                 {"dropped by the kernel here", grouped(account.kernel_drops)}};
+                 {dropped("by the kernel here"), grouped(account.kernel_drops)}};
   if (const auto drops = drops_at_server(result)) {
-    facts.emplace_back("dropped at the server", grouped(*drops));
+    facts.emplace_back(dropped("at the server"), grouped(*drops));
+  }
+  if (result.options.transport == Transport::udp) {
+    facts.emplace_back("lost without an address", lost_without_address(result));
   }
   if (result.options.impairment.any()) {
     facts.emplace_back("dropped on purpose", grouped(account.impaired_drops));
@@ -168,6 +175,12 @@ void append_series(std::string& html, const LoadResult& result) {
 // --- The page of one run ---
 
 void append_verdict(std::string& html, const LoadResult& result) {
+  if (const auto wrong = describe_wrong(result)) {
+    append(html,
+           "<div class=\"invalid\" role=\"alert\"><strong>WRONG</strong><ul>\n<li>{}</li>\n"
+           "</ul></div>\n",
+           escape_html(*wrong));
+  }
   if (result.invalid.empty()) return;
   html += "<div class=\"invalid\" role=\"alert\"><strong>INVALID</strong><ul>\n";
   for (const std::string& reason : result.invalid) {
@@ -183,7 +196,7 @@ void append_headline(std::string& html, const LoadResult& result) {
          rate_text(result), escape_html(describe_load(result.options)), result.seconds);
   if (result.account.ok == 0) {
     html += "<p class=\"flag\">Nothing was measured: no request was answered ok.</p>\n";
-  } else if (result.invalid.empty()) {
+  } else if (result.invalid.empty() && result.account.wrong == 0) {
     append(html, "<p class=\"valid\">Valid: {} of {} scheduled requests answered ok.</p>\n",
            share_text(result.account.ok, result.account.scheduled),
            grouped(result.account.scheduled));
@@ -227,7 +240,8 @@ void append_latency_table(std::string& html, const LoadResult& result) {
 
 std::string report_html(const LoadResult& result, const Provenance& provenance) {
   std::string html;
-  open_page(html, fmt::format("{}{} jobs/s, evpool-bench run",
+  open_page(html, fmt::format("{}{}{} jobs/s, evpool-bench run",
+                              result.account.wrong > 0 ? "WRONG: " : "",
                               result.invalid.empty() ? "" : "INVALID: ", rate_text(result)));
   append_verdict(html, result);
   append_headline(html, result);

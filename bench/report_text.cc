@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <utility>
@@ -99,12 +100,16 @@ void append_balance(std::string& text, const Account& account) {
 void append_beside_the_balance(std::string& text, const LoadResult& result) {
   const Account& account = result.account;
   append(text,
-         "beside it: duplicates {}, late {}, unknown {}, malformed {}, dropped by the kernel here "
-         "{}",
+         "beside it: duplicates {}, late {}, unknown {}, malformed {}, {} by the kernel here {}",
          account.duplicates, account.late, account.unknown, account.malformed,
-         account.kernel_drops);
+         result.offload_used ? "packets dropped" : "dropped", account.kernel_drops);
   if (const auto drops = drops_at_server(result)) append(text, ", at the server {}", *drops);
+  text += what_a_drop_is(result);
   text += '\n';
+  if (result.options.transport == Transport::udp && account.lost > 0) {
+    append(text, "of the lost {}, without an address {}: not late, and dropped by none of these\n",
+           account.lost, lost_without_address(result));
+  }
   if (result.options.impairment.any()) {
     append(text, "impaired on purpose: dropped {}, duplicated {}, reordered {}\n",
            account.impaired_drops, account.impaired_duplicates, account.impaired_reorders);
@@ -150,6 +155,7 @@ std::optional<double> per_sent(const LoadResult& result, double quantity) {
 
 std::string report_text(const LoadResult& result) {
   std::string text;
+  if (const auto wrong = describe_wrong(result)) append(text, "WRONG: {}\n", *wrong);
   if (!result.invalid.empty()) append(text, "INVALID: {}\n", join_reasons(result));
   append_rate(text, result);
   if (result.interrupted) text += "interrupted before its end\n";
@@ -189,6 +195,15 @@ std::string join_reasons(const LoadResult& result) {
   return fmt::format("{}", fmt::join(result.invalid, "; "));
 }
 
+std::optional<std::string> describe_wrong(const LoadResult& result) {
+  const Account& account = result.account;
+  if (account.wrong == 0) return std::nullopt;
+  return fmt::format(
+      "{} of {} replies were not what the job must give (the server is wrong, or something on the "
+      "way to it changes what is sent)",
+      account.wrong, account.ok + account.wrong);
+}
+
 std::optional<double> cpu_us_per_job(const LoadResult& result) {
   return per_sent(result, result.cpu_seconds * 1e6);
 }
@@ -202,6 +217,24 @@ std::optional<std::uint64_t> drops_at_server(const LoadResult& result) {
     if (name == "datagrams_dropped") return count;  // server/statistics.h
   }
   return std::nullopt;
+}
+
+std::string_view what_a_drop_is(const LoadResult& result) {
+  return result.offload_used ? ", of up to 64 datagrams each" : "";
+}
+
+std::string lost_without_address(const LoadResult& result) {
+  constexpr std::uint64_t kMostSegments = 64;  // the kernel's UDP_MAX_SEGMENTS
+  const Account& account = result.account;
+  const std::uint64_t drops = account.kernel_drops + drops_at_server(result).value_or(0);
+  // The drops are of all datagrams, the lost only the measured ones: they may be fewer.
+  const auto left_of_lost = [&](std::uint64_t dropped) {
+    const std::uint64_t told_of = account.impaired_drops + account.late + dropped;
+    return account.lost - std::min(account.lost, told_of);
+  };
+  const std::uint64_t most = left_of_lost(drops);
+  const std::uint64_t least = result.offload_used ? left_of_lost(kMostSegments * drops) : most;
+  return least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
 }
 
 std::string provenance_text(const Provenance& provenance) {

@@ -30,6 +30,17 @@ const LoadResult* best_of(const std::vector<LoadResult>& results) {
   return best;
 }
 
+void append_wrong(std::string& html, const std::vector<LoadResult>& results) {
+  std::string runs;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const auto wrong = describe_wrong(results[i]);
+    if (wrong) append(runs, "<li>run {}: {}</li>\n", i + 1, escape_html(*wrong));
+  }
+  if (runs.empty()) return;
+  append(html, "<div class=\"invalid\" role=\"alert\"><strong>WRONG</strong><ul>\n{}</ul></div>\n",
+         runs);
+}
+
 void append_verdict(std::string& html, const std::vector<LoadResult>& results) {
   const std::size_t invalid = invalid_runs(results);
   if (invalid == 0) return;
@@ -162,6 +173,7 @@ std::string sweep_html(const std::vector<LoadResult>& results, const Provenance&
   open_page(html, best == nullptr
                       ? "evpool-bench sweep"
                       : fmt::format("up to {} jobs/s, evpool-bench sweep", rate_text(*best)));
+  append_wrong(html, results);
   append_verdict(html, results);
   append_headline(html, results);
   if (!results.empty()) {

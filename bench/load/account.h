@@ -23,11 +23,13 @@ struct Account {
   std::uint64_t unresolved = 0;  // neither: the connection broke, or the run was cut short
 
   // Beside the balance; of all requests, those of the warm-up too.
-  std::uint64_t duplicates = 0;      // replies to what had been answered
-  std::uint64_t late = 0;            // replies to what had been counted as lost
-  std::uint64_t unknown = 0;         // replies to what was never asked
-  std::uint64_t malformed = 0;       // datagrams that are no reply
-  std::uint64_t kernel_drops = 0;    // datagrams that this side's kernel had no room for
+  std::uint64_t duplicates = 0;  // replies to what had been answered
+  std::uint64_t late = 0;        // replies to what had been counted as lost
+  std::uint64_t unknown = 0;     // replies to what was never asked
+  std::uint64_t malformed = 0;   // datagrams that are no reply
+  // Datagrams that this side's kernel had no room for; with segmentation offload packets, each of
+  // up to 64 datagrams (udp_queue_rcv_skb() counts what it drops once).
+  std::uint64_t kernel_drops = 0;
   std::uint64_t impaired_drops = 0;  // measured requests that the generator itself did not send
   std::uint64_t impaired_duplicates = 0;
   std::uint64_t impaired_reorders = 0;

@@ -8,8 +8,10 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "bench/load/collector.h"
+#include "bench/load/faults.h"
 #include "bench/load/load_thread.h"
 #include "bench/load/system.h"
 #include "bench/load/workload.h"
@@ -45,49 +47,13 @@ void check(const LoadOptions& options) {
          "UDP sockets have no connection to make anew");
 }
 
-// Why this result must not be believed.
-std::vector<std::string> find_faults(const LoadResult& result) {
-  constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
-  // As many as would move a p99.
-  constexpr double kNoticeableShare = 0.01;
-  std::vector<std::string> faults;
-  const Account& account = result.account;
-  if (!account.balances()) faults.emplace_back("the account does not balance: a defect");
-  if (account.ok == 0) faults.emplace_back("no reply was ok, so nothing has been measured");
-  if (account.skipped > 0) {
-    faults.push_back(fmt::format(
-        "{} of {} requests were due and never sent, because no connection had a place in flight "
-        "free (the server is slower than this rate, or more in flight or connections are needed)",
-        account.skipped, account.scheduled));
-  }
-  if (account.connections_lost >= result.options.connections) {
-    faults.push_back(fmt::format(
-        "all {} connections broke before the end, so only the time until then has been measured "
-        "(has the server ended? its log may say why)",
-        result.options.connections));
-  }
-  if (static_cast<double>(account.unresolved) >
-      kNoticeableShare * static_cast<double>(account.scheduled)) {
-    faults.push_back(fmt::format(
-        "{} of {} requests are unresolved: their connections broke, or the run was cut short, and "
-        "how they would have ended nobody knows",
-        account.unresolved, account.scheduled));
-  }
-  const std::uint64_t lag_ns = result.lag.percentile_ns(99);
-  if (lag_ns > kNoticeableLag_ns && lag_ns > result.latency.percentile_ns(99) / 2) {
-    faults.push_back(fmt::format(
-        "the generator could not keep its schedule: it sent 1 % of the requests {:.1f} ms or more "
-        "after they were due (use a lower rate, more threads, or another machine)",
-        static_cast<double>(lag_ns) / 1e6));
-  }
-  return faults;
-}
-
 void add(LoadResult& result, const ThreadResult& thread) {
   result.account.add(thread.account);
   result.service.merge(thread.service);
   result.held_back += thread.held_back;
-  result.seconds = std::max(result.seconds, thread.last_reply_s);
+  result.seconds = std::max(result.seconds, thread.seconds);
+  result.sending_s = std::max(result.sending_s, thread.sending_s);
+  result.silent_s = std::max(result.silent_s, thread.silent_s);
   result.cpu_seconds += thread.cpu_seconds;
   result.send_calls += thread.send_calls;
   result.receive_calls += thread.receive_calls;
@@ -109,8 +75,9 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
 
   LoadResult result;
   result.options = options;
+  double ended_s = 0;
   std::exception_ptr failure;
-  std::mutex mutex;  // guards the two above
+  std::mutex mutex;  // guards the three above
   std::barrier connected(static_cast<std::ptrdiff_t>(options.threads),
                          [&run]() noexcept { run.begin = std::chrono::steady_clock::now(); });
   const auto work = [&](std::size_t number) {
@@ -136,6 +103,7 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
       intervals = found.intervals;
       const std::lock_guard lock(mutex);
       add(result, found);
+      ended_s = std::max(ended_s, found.ended_s);
     });
     collector.finish(intervals);
   };
@@ -169,12 +137,15 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
   result.lag = collector.lag();
   if (!options.rate) result.service = result.latency;
   result.series = collector.series();
-  if (!result.series.empty()) {  // the last one was cut short by the end
+  if (!result.series.empty()) {        // the last one was cut short by the end
+    constexpr double kLeast_s = 1e-6;  // what a CSV still shows
     IntervalRow& last = result.series.back();
-    last.length_s = std::clamp(result.seconds - last.begin_s, 1e-9, interval_s);
+    last.length_s = std::clamp(ended_s - last.begin_s, kLeast_s, interval_s);
   }
   result.interrupted = control.stop_requests.load() > 0;
-  result.invalid = find_faults(result);
+  Faults faults = find_faults(result);
+  result.invalid = std::move(faults.reasons);
+  result.generator_limited = faults.generator_limited;
   return result;
 }
 

@@ -12,25 +12,36 @@ constexpr double kHighestRate = 1e9;
 
 }  // namespace
 
-Knee find_knee(const KneeSearch& search, const std::function<bool(double)>& holds) {
+Knee find_knee(const KneeSearch& search, const std::function<Trial(double)>& run) {
   Knee knee;
-  const auto try_rate = [&](double rate) {
-    ++knee.trials;
-    return holds(rate);
-  };
-  double good = 0;                // held once
+  double& good = knee.rate;       // held once
   double bad = kHighestRate * 2;  // did not
+  const auto try_rate = [&](double rate) {
+    Trial trial = Trial::unmeasured;
+    for (std::size_t i = 0; i < search.most_tries && trial == Trial::unmeasured; ++i) {
+      ++knee.trials;
+      trial = run(rate);
+    }
+    knee.given_up = trial == Trial::given_up;
+    return trial;
+  };
+  const auto bound_by = [&](double rate, bool unmeasured) {
+    bad = knee.rate_beyond = rate;
+    knee.beyond_is_unmeasured = unmeasured;
+  };
   double rate = search.first_rate;
   while (knee.trials < search.most_trials) {
     const bool bracketed = good > 0 && bad <= kHighestRate;
     if (!bracketed || bad / good > 1 + search.precision) {
       if (bracketed) rate = std::sqrt(good * bad);
-      if (try_rate(rate)) {
+      const Trial trial = try_rate(rate);
+      if (knee.given_up) return knee;
+      if (trial == Trial::holds) {
         good = rate;
         if (bad > kHighestRate) rate *= 2;
         if (rate > kHighestRate) bad = kHighestRate;
       } else {
-        bad = rate;
+        bound_by(rate, trial == Trial::unmeasured);
         if (good == 0) rate /= 2;
         if (rate < kLowestRate) return knee;
       }
@@ -39,20 +50,22 @@ Knee find_knee(const KneeSearch& search, const std::function<bool(double)>& hold
     // Close enough: is it so again and again? The run that found it is one of them.
     std::size_t held = 1;
     std::size_t failed = 0;
+    bool any_unmeasured = false;
     while (held <= search.repeats / 2 && failed <= search.repeats / 2 &&
            held + failed < search.repeats) {
-      ++(try_rate(good) ? held : failed);
+      const Trial trial = try_rate(good);
+      if (knee.given_up) return knee;
+      ++(trial == Trial::holds ? held : failed);
+      any_unmeasured |= trial == Trial::unmeasured;
     }
     if (held > search.repeats / 2) {
-      knee.rate = good;
       knee.confirmed = true;
       return knee;
     }
-    bad = good;
+    bound_by(good, any_unmeasured);
     rate = good / (1 + search.precision);
     good = 0;
   }
-  knee.rate = good;
   return knee;
 }
 

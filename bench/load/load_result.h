@@ -36,7 +36,13 @@ struct LoadResult {
   LoadOptions options;
   Account account;
 
-  double seconds = 0;  // from the end of the warm-up to the last measured reply
+  // From the end of the warm-up to the last measured reply or the end of sending, whichever is
+  // later: a server that answers nothing any more has had that time, too.
+  double seconds = 0;
+  double sending_s = 0;  // to the end of sending
+  // For how long before that a thread of the generator has had no reply, though it waited for one
+  // that never came. 0 over UDP while it waited for few: datagrams may be lost.
+  double silent_s = 0;
   // Of `ok`. Latency counts from when a request was due, and so includes all that a slow server
   // kept it waiting; service counts from when it was sent. In a closed loop they are the same.
   LatencyHistogram latency;
@@ -60,6 +66,9 @@ struct LoadResult {
   bool interrupted = false;
   // Why this run must not be believed; empty: it may be.
   std::vector<std::string> invalid;
+  // One of these is that the generator could not do what it was asked to: the run says nothing of
+  // the server, not even that it is too slow.
+  bool generator_limited = false;
 
   [[nodiscard]] double jobs_per_second() const {
     return seconds > 0 ? static_cast<double>(account.ok) / seconds : 0;

@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::milliseconds kGrace{100};
 // How often a thread looks up although nothing has happened.
 constexpr std::chrono::milliseconds kTick{10};
+// Over UDP, fewer may be lost one after the other while the server is well.
+constexpr std::uint64_t kFewDatagrams = 3;
 
 std::uint64_t ns(std::chrono::steady_clock::duration duration) {
   const auto count = std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
@@ -54,6 +56,7 @@ LoadThread::LoadThread(LoadRun& run, std::size_t thread)
       sockets_(options_, run.dialect, share_of(options_.connections, options_, thread), random_,
                result_.account),
       connections_(share_of(options_.connections, options_, thread)),
+      late_left_(connections_.size() * options_.in_flight),
       measured_left_(options_.count ? share_of(*options_.count, options_, thread) : UINT64_MAX) {
   if (options_.rate) arrivals_.emplace(options_, thread);
 }
@@ -82,15 +85,21 @@ void LoadThread::reopen(std::uint32_t index) {
   use_room(index);
 }
 
-void LoadThread::lose(std::uint32_t index) {
-  sockets_.close(index);
-  ++result_.account.connections_lost;
+// Of all connections that have been closed: one look at each request, however many there are, for
+// a server that ends breaks them all.
+void LoadThread::give_up_requests_of_closed() {
   requests_.visit_pending([&](Request& request) {
-    if (request.connection != index) return;
-    result_.account.unresolved += is_measured(request) ? 1 : 0;
+    if (sockets_.is_usable(request.connection)) return;
+    count_unresolved(request);
     requests_.end(request, Fate::unknown);
-    free_places(index, 1);
+    free_places(request.connection, 1);
   });
+}
+
+void LoadThread::count_unresolved(const Request& request) {
+  if (!is_measured(request)) return;
+  ++result_.account.unresolved;
+  ++given_up_since_reply_;
 }
 
 // How many requests it can take now.
@@ -124,8 +133,14 @@ void LoadThread::send_due() {
     while (started_ < count && started_ < begun * count) fill(started_++);
     return;
   }
+  // A round sends no more than the clock can be taken to stand still for: then what has been made
+  // is flushed, replies are read and the clock is, or the generator's own work on a burst would be
+  // the server's latency.
+  std::size_t requests = 0;
+  std::size_t bytes = 0;
   while (next_due_ <= now_ && next_due_ < send_until_) {
-    if (available_.empty()) {
+    if (requests == outgoing_.size() || bytes >= SocketSet::kFlushBytes) return;
+    if (available_.empty() || (now_ >= send_until_ && late_left_ == 0)) {
       no_place_ = true;
       break;
     }
@@ -134,7 +149,9 @@ void LoadThread::send_due() {
     available_.pop_front();
     connections_[index].waits_in_line = false;
     if (room_of(index) == 0) continue;
-    send(index, next_due_, 1);
+    if (now_ >= send_until_) --late_left_;
+    bytes += send(index, next_due_, 1);
+    ++requests;
     offer(index);
     next_due_ = run_.begin + arrivals_->next();
   }
@@ -166,14 +183,16 @@ void LoadThread::fill(std::uint32_t index) {
   }
 }
 
-// At least one request, and at most `most`; how many, is what a batch holds.
-void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t most) {
+// At least one request, and at most `most`; how many, is what a batch holds. Returns the bytes of
+// their payloads.
+std::size_t LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t most) {
   Connection& connection = connections_[index];
   const bool measured = due >= warm_until_;
   if (measured) most = std::min(most, measured_left_);
   most = std::min<std::uint64_t>(most, outgoing_.size());
   std::size_t count = 0;
-  for (std::size_t bytes = 0; count < most && bytes < SocketSet::kFlushBytes;) {
+  std::size_t bytes = 0;
+  while (count < most && bytes < SocketSet::kFlushBytes) {
     const Request& request = requests_.add(due, now_, index, run_.workload.pick(random_));
     if (!has_ids_) connection.order.push_back(request.number);
     bytes += request.kind.bytes;
@@ -188,6 +207,7 @@ void LoadThread::send(std::uint32_t index, Clock::time_point due, std::uint64_t 
   if (measured) count_sent(due, count);
 
   sockets_.add(index, {outgoing_.data(), count}, measured, now_);
+  return bytes;
 }
 
 void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
@@ -206,16 +226,20 @@ void LoadThread::count_sent(Clock::time_point due, std::uint64_t requests) {
 
 // Sends what there is to send, and does what could not be done to connections while in use.
 void LoadThread::flush() {
-  sockets_.flush_marked(now_, [this](std::uint32_t index) {
+  bool any_lost = false;
+  sockets_.flush_marked(now_, [&](std::uint32_t index) {
     const Connection& connection = connections_[index];
     if (sockets_.is_broken(index)) {
-      lose(index);
+      sockets_.close(index);
+      ++result_.account.connections_lost;
+      any_lost = true;
     } else if (options_.reconnect_every > 0 && sockets_.is_usable(index) &&
                connection.in_flight == 0 && connection.requests >= options_.reconnect_every &&
                is_sending()) {
       reopen(index);
     }
   });
+  if (any_lost) give_up_requests_of_closed();
 }
 
 // --- Receiving ---------------------------------------------------------------------------------
@@ -251,6 +275,7 @@ void LoadThread::take_replies(std::uint32_t index, Clock::time_point received,
     }
     if (is_measured(*request)) {
       last_reply_ = now_;
+      given_up_since_reply_ = 0;
       if (reply.status != Status::ok) {
         ++result_.account.refused[static_cast<std::size_t>(reply.status)];
         ++part_->refused;
@@ -312,6 +337,7 @@ void LoadThread::expire() {
     if (is_measured(*oldest)) {
       ++result_.account.lost;
       ++part_->lost;
+      ++given_up_since_reply_;
     }
     // A lost datagram's reply will not come; a stream's will, before those of later requests.
     const std::uint32_t index = oldest->connection;
@@ -366,15 +392,36 @@ void LoadThread::listen_on() {
   }
 }
 
-void LoadThread::settle() {
-  requests_.visit_pending([this](const Request& request) {
-    result_.account.unresolved += is_measured(request) ? 1 : 0;
-  });
+// `ended`: when nothing was waited for any more.
+void LoadThread::settle(Clock::time_point ended) {
+  requests_.visit_pending([this](const Request& request) { count_unresolved(request); });
   result_.account.kernel_drops = sockets_.kernel_drops();
-  part_->in_flight = requests_.pending();
-  run_.collector.deliver(interval_index_++, *part_);
+
+  const auto seconds_until = [this](Clock::time_point time) {
+    return std::chrono::duration<double>(time - warm_until_).count();
+  };
+  // Earlier than was planned when no connection is left.
+  const auto sending_ended = std::clamp(send_until_, warm_until_, std::max(warm_until_, ended));
+  result_.seconds = seconds_until(std::max(last_reply_, sending_ended));
+  result_.sending_s = seconds_until(sending_ended);
+  result_.ended_s = seconds_until(ended);
+  if (given_up_since_reply_ >= (is_udp() ? kFewDatagrams : 1)) {
+    result_.silent_s = std::max(0.0, seconds_until(sending_ended) - seconds_until(last_reply_));
+  }
+
+  if (!is_over_and_empty(sending_ended)) {
+    part_->in_flight = requests_.pending();
+    run_.collector.deliver(interval_index_++, *part_);
+  }
   result_.intervals = interval_index_;
-  result_.last_reply_s = std::chrono::duration<double>(last_reply_ - warm_until_).count();
+}
+
+// Whether the interval that has begun has nothing to tell.
+bool LoadThread::is_over_and_empty(Clock::time_point sending_ended) const {
+  const auto begin = interval_until_ - options_.interval;
+  const bool any =
+      part_->sent > 0 || part_->ok > 0 || part_->refused > 0 || part_->wrong > 0 || part_->lost > 0;
+  return begin > warm_until_ && begin >= sending_ended && !any;
 }
 
 ThreadResult LoadThread::work() {
@@ -402,17 +449,18 @@ ThreadResult LoadThread::work() {
     expire();
     end_intervals();
     if (sockets_.any_marked()) continue;  // expired requests have made room for others
-    if (!is_sending() && requests_.pending() == 0) break;
+    if (!is_sending() && !is_behind() && requests_.pending() == 0) break;
     if (sockets_.open_count() == 0 || run_.stop_requests.load(std::memory_order_relaxed) > 1) break;
     poll(next_event());
   }
   if (run_.stop_requests.load(std::memory_order_relaxed) > 0) {
     send_until_ = std::min(send_until_, now_);
   }
+  const Clock::time_point ended = now_;
   if (!cpu_before_s) begin_own_cost();
   skip_the_rest();
   if (is_udp()) listen_on();
-  settle();
+  settle(ended);
   result_.cpu_seconds = thread_cpu_seconds() - *cpu_before_s;
   const SocketSet::Counts& calls = sockets_.counts();
   result_.send_calls = calls.send_calls - calls_before.send_calls;

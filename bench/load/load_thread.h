@@ -44,8 +44,11 @@ struct ThreadResult {
   std::size_t intervals = 0;  // delivered
   std::uint64_t held_back = 0;
   std::uint64_t answered = 0;  // of the warm-up, too
-  double last_reply_s = 0;     // of the measured, since the end of the warm-up
-  double cpu_seconds = 0;      // since the end of the warm-up, as the next two
+  double seconds = 0;          // these four as in LoadResult, since the end of the warm-up
+  double sending_s = 0;
+  double silent_s = 0;
+  double ended_s = 0;      // of all that was counted
+  double cpu_seconds = 0;  // since the end of the warm-up, as the next two
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;
@@ -78,7 +81,8 @@ class LoadThread : private SocketSet::Receiver {
 
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
-  void lose(std::uint32_t index);
+  void give_up_requests_of_closed();
+  void count_unresolved(const Request& request);
   [[nodiscard]] std::uint64_t room_of(std::uint32_t index) const;
   void use_room(std::uint32_t index);
   void offer(std::uint32_t index);
@@ -86,7 +90,7 @@ class LoadThread : private SocketSet::Receiver {
   void send_due();
   void skip_the_rest();
   void fill(std::uint32_t index);
-  void send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
+  std::size_t send(std::uint32_t index, Clock::time_point due, std::uint64_t most);
   void count_sent(Clock::time_point due, std::uint64_t requests);
   void flush();
 
@@ -101,10 +105,13 @@ class LoadThread : private SocketSet::Receiver {
 
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
+  // Something was due before the end of sending, and is yet to be sent.
+  [[nodiscard]] bool is_behind() const { return arrivals_ && next_due_ < send_until_; }
   [[nodiscard]] Clock::time_point next_event();
   void obey_stop_requests();
   void listen_on();
-  void settle();
+  void settle(Clock::time_point ended);
+  [[nodiscard]] bool is_over_and_empty(Clock::time_point sending_ended) const;
 
   [[nodiscard]] bool is_measured(const Request& request) const {
     return request.due >= warm_until_;
@@ -130,6 +137,9 @@ class LoadThread : private SocketSet::Receiver {
   Clock::time_point next_due_;
   Clock::time_point no_place_until_;  // what was due before it waited for a place in flight
   bool no_place_ = false;
+  // How many that were due before the end of sending may still be sent after it. Otherwise a rate
+  // beyond what the generator can send would never end.
+  std::uint64_t late_left_;
   std::uint64_t measured_left_;  // of options.count
 
   Clock::time_point now_;
@@ -143,7 +153,8 @@ class LoadThread : private SocketSet::Receiver {
   // Enough that calls are shared by many, few enough to stay in the first cache.
   std::array<OutgoingRequest, 64> outgoing_;
 
-  Clock::time_point last_reply_;  // of the measured
+  Clock::time_point last_reply_;  // of the measured, as the next
+  std::uint64_t given_up_since_reply_ = 0;
 };
 
 }  // namespace evpool::bench

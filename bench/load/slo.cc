@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 #include <stdexcept>
 
 namespace evpool::bench {
@@ -18,7 +19,7 @@ double parse_leading(std::string_view text, std::string_view& unit, std::string_
   double number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || !(number >= 0)) refuse(whole);
+  if (error != std::errc{} || !(number >= 0) || std::isinf(number)) refuse(whole);
   unit = {stop, static_cast<std::size_t>(end - stop)};
   return number;
 }
@@ -26,6 +27,7 @@ double parse_leading(std::string_view text, std::string_view& unit, std::string_
 double parse_time_ns(std::string_view text, std::string_view whole) {
   std::string_view unit;
   const double number = parse_leading(text, unit, whole);
+  if (number == 0) refuse(whole);  // no reply comes below that
   if (unit == "us") return number * 1e3;
   if (unit == "ms") return number * 1e6;
   if (unit == "s") return number * 1e9;
@@ -34,10 +36,10 @@ double parse_time_ns(std::string_view text, std::string_view whole) {
 
 double parse_loss(std::string_view text, std::string_view whole) {
   std::string_view unit;
-  const double number = parse_leading(text, unit, whole);
-  if (unit == "%") return number / 100;
-  if (unit.empty()) return number;
-  refuse(whole);
+  double share = parse_leading(text, unit, whole);
+  if (unit == "%") share /= 100;
+  if (!(unit == "%" || unit.empty()) || share > 1) refuse(whole);
+  return share;
 }
 
 }  // namespace

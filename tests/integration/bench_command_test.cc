@@ -13,6 +13,7 @@
 
 #include "tests/becomes_true.h"
 #include "tests/integration/program.h"
+#include "tests/unit/bench/answering_server.h"
 
 namespace evpool {
 namespace {
@@ -164,12 +165,14 @@ TEST_F(Bench, a_server_that_dies_leaves_an_invalid_result) {
 }
 
 TEST_F(Bench, a_sweep_goes_up_and_down) {
-  const Finished finished = bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--json"});
+  const Finished finished =
+      bench({"sweep", "--rates", "200,100", "--duration", "100ms", "--seed", "7", "--json"});
   const json results = json::parse(finished.output);
   ASSERT_EQ(results.size(), 4U);
   const double rates[] = {100, 200, 200, 100};
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(results[i].at("options").at("rate").get<double>(), rates[i]);
+    EXPECT_EQ(results[i].at("options").at("seed").get<std::uint64_t>(), 7 + i);
     expect_balance(results[i]);
   }
 }
@@ -177,6 +180,22 @@ TEST_F(Bench, a_sweep_goes_up_and_down) {
 TEST_F(Bench, a_sweep_says_what_it_found) {
   const Finished finished = bench({"sweep", "--rates", "100,200", "--duration", "100ms"});
   EXPECT_NE(finished.output.find("\n\nkeeps up "), std::string::npos) << finished.output;
+}
+
+TEST(BenchAgainstAWrongServer, every_command_says_so_and_fails) {
+  AnsweringServer server(false, [](const Frame&) { return Answer{.payload = "another's"}; });
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--duration", "50ms"},
+        {"sweep", "--rates", "200", "--duration", "50ms"},
+        {"knee", "--from", "200", "--duration", "20ms"}}) {
+    std::vector<std::string> command = {built_program("evpool-bench")};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    command.insert(command.end(), {"--warmup", "0s", "--server", to_string(server.address())});
+    const Finished finished = run(command);
+    EXPECT_EQ(finished.status, 1) << arguments[0] << finished.errors;
+    EXPECT_NE((finished.output + finished.errors).find("WRONG: "), std::string::npos)
+        << arguments[0];
+  }
 }
 
 TEST_F(Bench, a_knee_that_no_rate_has) {

@@ -88,7 +88,7 @@ class TimedDialect : public Dialect {
   mutable Durations took_;
 };
 
-// The generator looks at its clock once for all the requests that are due and before it writes
+// The generator looks at its clock once for up to 64 requests that are due and before it writes
 // them, so it may say more than the dialect saw: by its own work on them, and for few requests by a
 // pause just there.
 constexpr std::uint64_t kOwnWork_ns = 10'000'000;

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -178,6 +179,40 @@ TEST(LostConnection, the_last_one_ends_the_run) {
       EXPECT_TRUE(is_invalid_for(result, "all 3 connections broke before the end"));
     }
   }
+}
+
+TEST(LostConnection, several_at_once_leave_all_their_requests_unresolved) {
+  // Their requests lie between those of the others in the generator's table.
+  constexpr std::size_t kConnections = 12;
+  constexpr std::size_t kInFlight = 8;
+  const BoundSocket listener(evpool::Transport::tcp);
+  BoundSocket::check(::listen(listener.get(), SOMAXCONN), "listen");
+  LoadOptions options = endless(listener.address());
+  options.connections = kConnections;
+  options.in_flight = kInFlight;
+  options.interval = 5ms;
+  RunControl control;
+  control.on_interval = [&](const Progress& progress) {
+    // Those of the broken ones are no longer in flight.
+    if (progress.interval.in_flight == kConnections / 2 * kInFlight) control.stop_requests.store(2);
+  };
+  auto served = std::async(std::launch::async, [&] {
+    std::vector<Descriptor> connections;
+    std::array<char, 4'096> bytes;
+    for (std::size_t i = 0; i < kConnections; ++i) {
+      connections.emplace_back(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      EXPECT_GT(::recv(connections.back().get(), bytes.data(), 1, 0), 0);
+    }
+    for (std::size_t i = 0; i < kConnections; i += 2) connections[i].close();
+    while (::recv(connections.back().get(), bytes.data(), bytes.size(), 0) > 0) {
+    }
+  });
+  const LoadResult result = run_load(options, control);
+  served.get();
+  expect_balance(result);
+  EXPECT_EQ(result.account.connections_lost, kConnections / 2);
+  EXPECT_EQ(result.account.unresolved, kConnections * kInFlight);
+  EXPECT_EQ(result.account.sent, kConnections * kInFlight);
 }
 
 TEST(LostConnection, after_the_last_one_the_rest_of_the_schedule_is_skipped) {

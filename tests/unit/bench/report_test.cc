@@ -105,6 +105,16 @@ TEST(ReportText, an_invalid_run_says_so_first) {
             "INVALID: the generator was late; replies were wrong");
 }
 
+TEST(ReportText, wrong_replies_are_told_before_anything_else) {
+  LoadResult result = open_loop_result();
+  EXPECT_FALSE(contains(report_text(result), "WRONG"));
+  result.account.wrong = 3;
+  EXPECT_TRUE(report_text(result).starts_with("WRONG: 3 of 1003 replies were not what the job"));
+  result.invalid = {"why"};
+  EXPECT_TRUE(lines_of(report_text(result))[0].starts_with("WRONG: "));
+  EXPECT_EQ(lines_of(report_text(result))[1], "INVALID: why");
+}
+
 TEST(ReportText, the_rate_line_names_the_load) {
   LoadResult result = open_loop_result();
   EXPECT_EQ(lines_of(report_text(result))[0],
@@ -189,6 +199,37 @@ TEST(ReportText, what_happened_seldom_is_told_only_then) {
   EXPECT_TRUE(contains(text, "interrupted"));
   EXPECT_TRUE(contains(text, "impaired on purpose: dropped 77,"));
   EXPECT_TRUE(contains(text, "reconnects 12"));
+}
+
+TEST(ReportText, losses_without_an_address_are_told_of_datagrams) {
+  LoadResult result = open_loop_result();
+  result.account.lost = 100;
+  result.account.kernel_drops = 3;
+  EXPECT_FALSE(contains(report_text(result), "address")) << "of a stream there are none";
+  result.options.transport = Transport::udp;
+  // 4 were dropped at the server.
+  EXPECT_TRUE(contains(report_text(result), "dropped by the kernel here 3, at the server 4\n"));
+  EXPECT_TRUE(contains(report_text(result), "of the lost 100, without an address 93: "));
+  result.account.late = 10;
+  result.account.impaired_drops = 20;
+  EXPECT_EQ(lost_without_address(result), "63");
+  result.account.late = 1'000;  // of the warm-up's, too
+  EXPECT_EQ(lost_without_address(result), "0");
+}
+
+TEST(ReportText, with_offload_a_drop_is_a_packet_of_many_datagrams) {
+  LoadResult result = open_loop_result();
+  result.options.transport = Transport::udp;
+  result.offload_used = true;
+  result.account.lost = 500;
+  result.account.kernel_drops = 1;
+  EXPECT_TRUE(contains(
+      report_text(result),
+      "packets dropped by the kernel here 1, at the server 4, of up to 64 datagrams each\n"));
+  EXPECT_EQ(lost_without_address(result), "180 to 495");
+  EXPECT_TRUE(contains(report_html(result, {}), "packets dropped at the server, of up to 64 "));
+  result.account.lost = 5;
+  EXPECT_EQ(lost_without_address(result), "0");
 }
 
 // --- JSON and CSV ---
@@ -346,6 +387,18 @@ TEST(ReportHtml, an_invalid_run_says_so_before_anything_else) {
   EXPECT_LT(html.find("<strong>INVALID</strong>"), html.find("<h1>"));
   EXPECT_TRUE(contains(html, "<li>the generator was late</li>"));
   EXPECT_FALSE(contains(html, "class=\"valid\""));
+}
+
+TEST(ReportHtml, wrong_replies_are_told_before_anything_else) {
+  LoadResult result = open_loop_result();
+  result.account.wrong = 3;
+  const std::string html = report_html(result, kProvenance);
+  expect_good_page(html);
+  EXPECT_LT(html.find("3 of 1003 replies were not what"), html.find("<h1>"));
+  EXPECT_FALSE(contains(html, "Valid:"));
+  const std::string sweep = sweep_html({open_loop_result(), result}, kProvenance);
+  expect_good_page(sweep);
+  EXPECT_LT(sweep.find("run 2: 3 of 1003 replies were not what"), sweep.find("<h1>"));
 }
 
 TEST(ReportHtml, a_run_without_replies_is_shown_as_such) {

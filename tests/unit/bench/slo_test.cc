@@ -52,8 +52,10 @@ TEST(Slo, no_loss_at_all_holds_any_bound_of_it) {
 }
 
 TEST(Slo, refuses_what_is_no_bound) {
-  for (const char* text : {"", "p99", "p99<", "p99<2", "p99<2m", "p99<-1ms", "p0<1ms", "p101<1ms",
-                           "p9x<1ms", "loss<1ms", "rate<1ms", "p99<2ms,", "p99>2ms", "<2ms"}) {
+  for (const char* text :
+       {"",          "p99",      "p99<",     "p99<2",    "p99<2m",  "p99<-1ms", "p0<1ms",
+        "p101<1ms",  "p9x<1ms",  "loss<1ms", "p99<0ms",  "max<0s",  "max<infs", "loss<101%",
+        "loss<1.01", "loss<100", "rate<1ms", "p99<2ms,", "p99>2ms", "<2ms"}) {
     EXPECT_THROW(Slo{text}, std::invalid_argument) << text;
   }
 }
