@@ -100,6 +100,8 @@ class Server::Implementation {
                     {.workers = options_.workers,
                      .capacity_tasks = options_.queue_tasks,
                      .thread_name = "evpool-worker",
+                     // What is left of a long batch is given back to wait behind all others.
+                     .own_tasks_first = false,
                      .on_exception = {}},
                     options_.default_timeout, [this] { post_exit_when_drained(); }) {
     for (std::size_t i = 0; i < options_.io_threads; ++i) {

@@ -342,8 +342,8 @@ class ThreadPool::Implementation {
 
   // Where this thread adds first, if it is a worker with a lane.
   [[nodiscard]] TaskRing* own_lane(TaskPriority priority) {
-    const bool has_lane =
-        priority == TaskPriority::normal && is_own_worker() && phase_.load() == Phase::running;
+    const bool has_lane = options_.own_tasks_first && priority == TaskPriority::normal &&
+                          is_own_worker() && phase_.load() == Phase::running;
     return has_lane ? queues_.lane(current_worker->number) : nullptr;
   }
 

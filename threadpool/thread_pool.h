@@ -54,6 +54,9 @@ struct ThreadPoolOptions {
   std::string thread_name = "worker";  // the kernel shows the first 15 bytes
   std::size_t stack_bytes = 0;         // 0: the process's default
   std::vector<int> cpus = {};          // worker i runs on cpus[i % size] only; empty: anywhere
+  // Whether what a task adds at normal priority goes before what waits already, which is cheaper,
+  // among several workers. Otherwise everything has its turn in the order of the adding.
+  bool own_tasks_first = true;
 
   // Called on each worker, with its number from 0, before its first task and after its last. When
   // the first throws, create fails; the other must not throw.
