@@ -264,20 +264,27 @@ TEST(ThreadPoolLanes, tasks_that_a_task_adds_reach_other_workers_while_it_runs) 
 
 TEST(ThreadPoolLanes, what_a_task_adds_waits_behind_the_others_where_that_is_asked_for) {
   Gate adding;
+  std::latch both(2);
   std::string order;  // the one free worker's
   const auto pool = ThreadPool::create({.workers = 2, .own_tasks_first = false});
   Blocker other(*pool);
   ASSERT_EQ(pool->try_add([&] {
     adding.wait();
-    EXPECT_EQ(pool->try_add([&] { order += "own "; }), AddResult::added);
+    EXPECT_EQ(pool->try_add([&] {
+      order += "own ";
+      both.count_down();
+    }),
+              AddResult::added);
   }),
             AddResult::added);
   adding.entered.wait();
-  std::latch done(1);
-  ASSERT_EQ(pool->try_add([&] { order += "earlier "; }), AddResult::added);
-  ASSERT_EQ(pool->try_add([&] { done.count_down(); }, TaskPriority::low), AddResult::added);
+  ASSERT_EQ(pool->try_add([&] {
+    order += "earlier ";
+    both.count_down();
+  }),
+            AddResult::added);
   adding.open.count_down();
-  done.wait();
+  both.wait();
   other.release();
   pool->drain();
   EXPECT_EQ(order, "earlier own ");
