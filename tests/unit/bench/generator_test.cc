@@ -53,7 +53,9 @@ TEST_P(Generator, an_honest_server_makes_every_request_ok) {
     server.stop();
     expect_balance(result);
     expect_no_strays(result.account);
-    EXPECT_GE(result.account.sent, open ? 30 : 3 * in_flight);
+    // Of an open loop, on a busy machine, some may find no place in flight.
+    EXPECT_GE(open ? result.account.scheduled : result.account.sent, open ? 30 : 3 * in_flight);
+    EXPECT_GT(result.account.sent, 0U);
     EXPECT_EQ(result.account.sent, server.requests());
     EXPECT_EQ(result.account.ok, result.account.sent);
     EXPECT_FALSE(result.interrupted);
