@@ -54,7 +54,7 @@ struct ThreadResult {
   bool offload_used = false;
 };
 
-class LoadThread : private SocketSet::Receiver {
+class LoadThread final : private SocketSet::Receiver {
  public:
   LoadThread(LoadRun& run, std::size_t thread);
   LoadThread(const LoadThread&) = delete;
