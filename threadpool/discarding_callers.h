@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "threadpool/futex.h"
+#include "threadpool/thread_scope.h"
 
 namespace evpool {
 
@@ -13,27 +14,24 @@ class DiscardingCallers {
   // This thread is one of them while it lives.
   class Entry {
    public:
-    explicit Entry(DiscardingCallers& callers) : callers_(callers), outer_(innermost_) {
-      innermost_ = this;
+    explicit Entry(DiscardingCallers& callers) : callers_(callers), scope_(callers) {
       callers_.inside_.fetch_add(1);
     }
     ~Entry() {
-      innermost_ = outer_;
       if (callers_.inside_.fetch_sub(1) == 1) futex_wake_all(callers_.inside_);
     }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
    private:
-    friend class DiscardingCallers;
     DiscardingCallers& callers_;
-    Entry* const outer_;  // this thread's, of the hook that it is in
+    const ThreadScope<DiscardingCallers> scope_;
   };
 
   // False: the deadline passed first. In a discard hook of this pool it does not wait: not for
   // itself, and not for another thread, which may be waiting in a hook as well.
   bool wait_until_none(Deadline deadline) {
-    if (has_this_thread()) return true;
+    if (ThreadScope<DiscardingCallers>::holds(*this)) return true;
     for (std::uint32_t inside = inside_.load(); inside > 0; inside = inside_.load()) {
       if (!futex_wait(inside_, inside, deadline) && inside_.load() > 0) return false;
     }
@@ -41,14 +39,6 @@ class DiscardingCallers {
   }
 
  private:
-  [[nodiscard]] bool has_this_thread() const {
-    for (const Entry* entry = innermost_; entry != nullptr; entry = entry->outer_) {
-      if (&entry->callers_ == this) return true;
-    }
-    return false;
-  }
-
-  static inline thread_local Entry* innermost_ = nullptr;
   FutexWord inside_{0};
 };
 

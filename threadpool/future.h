@@ -20,13 +20,13 @@
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "block_pool.h"
 #include "futex.h"
 #include "thread_pool.h"
+#include "would_deadlock.h"
 
 namespace evpool {
 
@@ -63,9 +63,11 @@ class FutureStateBase {
   bool wait(Deadline deadline) {
     if (finished()) return true;
     if (ThreadPool::of_this_thread() == pool_) {
-      refuse_wait("a worker must not wait for a task of its own pool");
+      throw_would_deadlock("a worker must not wait for a task of its own pool");
     }
-    if (!blocks_->is_mine()) refuse_wait("a child of fork() must not wait for its parent's task");
+    if (!blocks_->is_mine()) {
+      throw_would_deadlock("a child of fork() must not wait for its parent's task");
+    }
     for (;;) {
       const std::uint32_t phase = phase_.fetch_or(kWaitedFor) | kWaitedFor;
       if (finished()) return true;
@@ -123,9 +125,6 @@ class FutureStateBase {
   static constexpr std::uint32_t kFinished = 3;  // error_ and the value may be read
   static constexpr std::uint32_t kWaitedFor = 4;
 
-  [[noreturn]] static void refuse_wait(const char* why) {
-    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
-  }
   bool move_on(std::uint32_t from, std::uint32_t to) {
     std::uint32_t phase = phase_.load();
     while ((phase & ~kWaitedFor) == from) {

@@ -4,20 +4,14 @@
 #include <cassert>
 #include <cstdint>
 #include <exception>
-#include <system_error>
 #include <utility>
 
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
+#include "threadpool/thread_scope.h"
+#include "threadpool/would_deadlock.h"
 
 namespace evpool {
-namespace {
-
-[[noreturn]] void refuse(const char* why) {
-  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
-}
-
-}  // namespace
 
 class TaskGroup::State {
  public:
@@ -73,7 +67,7 @@ class TaskGroup::State {
         if (waiting_ > 0) continue;
         if (running_ == 0) return WaitEnd::all_ended;
         // Only here, because it looks at as many tasks as this thread has nested.
-        if (has_task_on_this_thread()) return WaitEnd::own_task;
+        if (ThreadScope<State>::holds(*this)) return WaitEnd::own_task;
         sleeping_ = true;
         calls = calls_.load();
       }
@@ -87,28 +81,17 @@ class TaskGroup::State {
   }
 
  private:
-  // A task that this thread runs; it may have others within, of this group or of others.
-  struct Running {
-    const State* group;
-    const Running* outer;
-  };
-  [[nodiscard]] bool has_task_on_this_thread() const {
-    const Running* running = innermost_;
-    while (running != nullptr && running->group != this) running = running->outer;
-    return running != nullptr;
-  }
-
   void run_counted(Task& task) noexcept {
-    const Running running{.group = this, .outer = innermost_};
-    innermost_ = &running;
     std::exception_ptr exception;
-    try {
-      task.run();
-    } catch (...) {
-      exception = exception_of_task();
+    {
+      const ThreadScope<State> in_own_task(*this);
+      try {
+        task.run();
+      } catch (...) {
+        exception = exception_of_task();
+      }
+      task.reset();
     }
-    task.reset();
-    innermost_ = running.outer;
     if (is_inherited()) return;
     bool to_wake = false;
     {
@@ -127,8 +110,6 @@ class TaskGroup::State {
     calls_.fetch_add(1);
     return true;
   }
-
-  static inline thread_local const Running* innermost_ = nullptr;
 
   const ThreadPool& pool_;    // not used once the group is gone, and with it every task
   const bool pool_was_mine_;  // when the group was made
@@ -162,7 +143,8 @@ TaskGroup::~TaskGroup() {
 
 void TaskGroup::add(Task&& task) {
   assert(static_cast<bool>(task) && "an empty task cannot be added");
-  if (state_->is_inherited()) refuse("a child of fork() must not add to its parent's group");
+  if (state_->is_inherited())
+    throw_would_deadlock("a child of fork() must not add to its parent's group");
   if (!state_->add(task)) {
     state_->run(task);
     return;
@@ -174,9 +156,9 @@ void TaskGroup::add(Task&& task) {
 void TaskGroup::wait() {
   switch (state_->wait()) {
     case State::WaitEnd::own_task:
-      refuse("a task must not wait for its own group");
+      throw_would_deadlock("a task must not wait for its own group");
     case State::WaitEnd::inherited:
-      refuse("a child of fork() must not wait for its parent's group");
+      throw_would_deadlock("a child of fork() must not wait for its parent's group");
     case State::WaitEnd::all_ended:
       break;
   }

@@ -21,6 +21,7 @@
 #include "threadpool/task_queues.h"
 #include "threadpool/thread_attributes.h"
 #include "threadpool/worker_counts.h"
+#include "threadpool/would_deadlock.h"
 
 namespace evpool {
 namespace {
@@ -377,8 +378,7 @@ class ThreadPool::Implementation {
 
   void refuse_own_worker() const {
     if (is_own_worker()) {
-      throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                              "a pool cannot be drained or stopped by its own worker");
+      throw_would_deadlock("a pool cannot be drained or stopped by its own worker");
     }
   }
 
