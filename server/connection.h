@@ -83,7 +83,6 @@ class Connection final : public ReplyPath {
   void discard_input();
   void decode();
   void take_request(const FrameView& request);
-  void refuse(std::uint64_t id, Reply reply);
   void on_end_of_input();
   void pause_if_output_is_full();
   void finish();

@@ -73,18 +73,14 @@ bool ConnectionOutput::send(Replies& replies, std::size_t& undelivered) {
   bool news = false;
   {
     const Lock lock(*this);
-    const std::uint64_t begin = appended_bytes_;
     if (descriptor_ < 0 || write_failed_) {
       in_flight_.fetch_sub(replies.count());
-    } else if (ordered_) {
-      write_in_order_locked(replies);
-      in_flight_.fetch_sub(in_turn_.size());
-      undelivered = settle_locked(begin, in_turn_);
-      news = is_news_locked();
     } else {
-      write_unordered_locked(replies);
-      in_flight_.fetch_sub(replies.count());
-      undelivered = settle_locked(begin, replies.marks);
+      const std::uint64_t begin = appended_bytes_;
+      const std::span<const Replies::Mark> answers =
+          ordered_ ? write_in_order_locked(replies) : write_unordered_locked(replies);
+      in_flight_.fetch_sub(answers.size());
+      undelivered = settle_locked(begin, answers);
       news = is_news_locked();
     }
   }
@@ -101,20 +97,18 @@ bool ConnectionOutput::write(std::string_view bytes) {
   return is_news_locked();
 }
 
-void ConnectionOutput::write_unordered_locked(Replies& replies) {
+std::span<const Replies::Mark> ConnectionOutput::write_unordered_locked(Replies& replies) {
   std::size_t written = 0;
   for (Replies::Large& large : replies.large) {
     write_locked(std::string_view(replies.bytes).substr(written, large.at - written));
-    if (write_failed_) return;
     write_large_locked(large.payload);
-    if (write_failed_) return;
     written = large.at;
   }
   write_locked(std::string_view(replies.bytes).substr(written));
+  return replies.marks;
 }
 
-// Leaves in in_turn_ which answers were written.
-void ConnectionOutput::write_in_order_locked(const Replies& replies) {
+std::span<const Replies::Mark> ConnectionOutput::write_in_order_locked(const Replies& replies) {
   in_turn_.clear();
   std::string bytes;
   std::string kept;
@@ -131,6 +125,7 @@ void ConnectionOutput::write_in_order_locked(const Replies& replies) {
     }
   }
   write_locked(bytes);
+  return in_turn_;
 }
 
 // Remembers which of the answers, appended from `begin` on, have not been sent whole. Returns how

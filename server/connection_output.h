@@ -87,8 +87,9 @@ class ConnectionOutput {
   };
 
   // REQUIRES: the bufferevent is locked.
-  void write_unordered_locked(Replies& replies);
-  void write_in_order_locked(const Replies& replies);
+  // Both return the answers that were written, whose ends count from the first byte written.
+  [[nodiscard]] std::span<const Replies::Mark> write_unordered_locked(Replies& replies);
+  [[nodiscard]] std::span<const Replies::Mark> write_in_order_locked(const Replies& replies);
   [[nodiscard]] std::size_t settle_locked(std::uint64_t begin,
                                           std::span<const Replies::Mark> answers);
   void write_locked(std::string_view bytes);
@@ -113,7 +114,7 @@ class ConnectionOutput {
   ReplyOrder order_;
   // Where answers end that had not been sent whole when they were appended.
   std::vector<std::uint64_t> unsent_ends_;
-  std::vector<Replies::Mark> in_turn_;  // what write_in_order_locked works with
+  std::vector<Replies::Mark> in_turn_;  // what write_in_order_locked has just written
 
   // Raised by the loop, lowered under the lock.
   std::atomic<std::size_t> in_flight_{0};
