@@ -28,13 +28,6 @@ bool keeps_up(const LoadResult& result) {
          static_cast<double>(result.account.ok) >= due - shortfall;
 }
 
-// It is invalid, but everything was sent and had its answer: only the generator was late.
-bool says_nothing(const LoadResult& result) {
-  const Account& account = result.account;
-  return !result.invalid.empty() && account.ok > 0 && account.skipped == 0 &&
-         account.unresolved == 0 && account.connections_lost == 0;
-}
-
 double highest_kept(std::span<const LoadResult> results) {
   double highest = 0;
   for (const LoadResult& result : results) {
@@ -51,7 +44,7 @@ std::string way_down_text(std::span<const LoadResult> up, std::span<const LoadRe
   for (std::size_t i = 0; i < up.size(); ++i) {
     const LoadResult& before = up[i];
     const LoadResult& after = down[down.size() - 1 - i];
-    if (says_nothing(before) || says_nothing(after)) continue;
+    if (before.generator_limited || after.generator_limited) continue;
     known = true;
     if (keeps_up(before) != keeps_up(after)) {
       return fmt::format("differs: {:.0f}/s is kept up with only on the way {}", rate_of(before),
@@ -78,7 +71,9 @@ std::string sweep_verdict(std::span<const LoadResult> results, std::size_t risin
       kept > 0 ? fmt::format("keeps up with {:.0f}/s", kept) : "keeps up with no rate";
   if (up.size() == rising && kept >= rate_of(up.back())) verdict += ", the highest";
   verdict += "; the way down " + way_down_text(up, down);
-  const auto unknown = std::count_if(results.begin(), results.end(), says_nothing);
+  const auto unknown = std::count_if(results.begin(), results.end(), [](const LoadResult& result) {
+    return result.generator_limited;
+  });
   if (unknown > 0) {
     verdict += fmt::format("; {} of {} runs say nothing, because the generator was late", unknown,
                            results.size());

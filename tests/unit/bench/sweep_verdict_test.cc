@@ -29,6 +29,14 @@ LoadResult invalid(double rate) {
 LoadResult late(double rate) {
   LoadResult result = kept(rate);
   result.invalid = {"the generator could not keep its schedule"};
+  result.generator_limited = true;
+  return result;
+}
+
+// It answered nothing any more.
+LoadResult silent(double rate) {
+  LoadResult result = kept(rate);
+  result.invalid = {"the server answered nothing in the last second"};
   return result;
 }
 
@@ -48,7 +56,7 @@ LoadResult behind(double rate) {
 }
 
 TEST(SweepVerdict, the_highest_rate_that_was_kept) {
-  for (const auto& beyond : {invalid, losing, behind}) {
+  for (const auto& beyond : {invalid, losing, behind, silent}) {
     const std::vector<LoadResult> results = {kept(1'000),   kept(2'000), beyond(4'000),
                                              beyond(4'000), kept(2'000), kept(1'000)};
     EXPECT_EQ(sweep_verdict(results, 3), "keeps up with 2000/s; the way down does not differ");
