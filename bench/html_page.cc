@@ -100,6 +100,14 @@ void open_page(std::string& html, std::string_view title) {
 
 void close_page(std::string& html) { html += "</main>\n</body>\n</html>\n"; }
 
+void append_alert(std::string& html, std::string_view title,
+                  const std::vector<std::string>& items) {
+  if (items.empty()) return;
+  append(html, "<div class=\"invalid\" role=\"alert\"><strong>{}</strong><ul>\n", title);
+  for (const std::string& item : items) append(html, "<li>{}</li>\n", escape_html(item));
+  html += "</ul></div>\n";
+}
+
 void append_facts(std::string& html, std::string_view title, const Facts& facts, bool numbers) {
   if (facts.empty()) return;
   append(html, "<section><h2>{}</h2><table class=\"facts\"><tbody>\n", title);

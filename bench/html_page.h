@@ -38,6 +38,10 @@ inline constexpr std::string_view kNothing = "–";
 void open_page(std::string& html, std::string_view title);
 void close_page(std::string& html);
 
+// What stands above all else: a title, and a list of what there is to say. Nothing at all when the
+// list is empty.
+void append_alert(std::string& html, std::string_view title, const std::vector<std::string>& items);
+
 // A table of names and values under a heading; nothing at all when there are none.
 using Facts = std::vector<std::pair<std::string, std::string>>;
 void append_facts(std::string& html, std::string_view title, const Facts& facts, bool numbers);

@@ -79,8 +79,9 @@ class KneeRun {
  private:
   [[nodiscard]] std::pair<Trial, std::string> judge(const LoadResult& result) const {
     if (const auto wrong = describe_wrong(result)) return {Trial::fails, "no: WRONG: " + *wrong};
-    if (result.generator_limited)
+    if (result.generator_limited) {
       return {Trial::unmeasured, "not measured: " + join_reasons(result)};
+    }
     if (!result.invalid.empty()) return {Trial::fails, "no: INVALID: " + join_reasons(result)};
     if (const auto broken = slo_.broken_by(result)) return {Trial::fails, "no: " + *broken};
     return {Trial::holds, "holds"};

@@ -48,20 +48,14 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
 
 OutputFile::~OutputFile() {
   if (created_) unlink(path_.c_str());
-  close();
-}
-
-void OutputFile::close() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-  descriptor_ = -1;
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 std::string OutputFile::write(const std::string& text) {
   if (descriptor_ < 0) return {};
   created_ = false;
   // Some file systems tell only at the end that there was no room.
-  const bool written =
-      write_bytes(descriptor_, text) && ::close(std::exchange(descriptor_, -1)) == 0;
+  const bool written = write_bytes(descriptor_, text) && close(std::exchange(descriptor_, -1)) == 0;
   if (written) return {};
   return fmt::format("cannot write {}: {}", path_, error_text());
 }

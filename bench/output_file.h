@@ -24,8 +24,6 @@ class OutputFile {
   [[nodiscard]] std::string write(const std::string& text);
 
  private:
-  void close();
-
   const std::string path_;
   int descriptor_ = -1;
   bool created_ = false;  // and not yet written

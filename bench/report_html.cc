@@ -175,18 +175,8 @@ void append_series(std::string& html, const LoadResult& result) {
 // --- The page of one run ---
 
 void append_verdict(std::string& html, const LoadResult& result) {
-  if (const auto wrong = describe_wrong(result)) {
-    append(html,
-           "<div class=\"invalid\" role=\"alert\"><strong>WRONG</strong><ul>\n<li>{}</li>\n"
-           "</ul></div>\n",
-           escape_html(*wrong));
-  }
-  if (result.invalid.empty()) return;
-  html += "<div class=\"invalid\" role=\"alert\"><strong>INVALID</strong><ul>\n";
-  for (const std::string& reason : result.invalid) {
-    append(html, "<li>{}</li>\n", escape_html(reason));
-  }
-  html += "</ul></div>\n";
+  if (const auto wrong = describe_wrong(result)) append_alert(html, "WRONG", {*wrong});
+  append_alert(html, "INVALID", result.invalid);
 }
 
 void append_headline(std::string& html, const LoadResult& result) {

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "bench/load/datagrams.h"
 #include "protocol/address.h"
 
 namespace evpool::bench {
@@ -219,12 +220,11 @@ std::optional<std::uint64_t> drops_at_server(const LoadResult& result) {
   return std::nullopt;
 }
 
-std::string_view what_a_drop_is(const LoadResult& result) {
-  return result.offload_used ? ", of up to 64 datagrams each" : "";
+std::string what_a_drop_is(const LoadResult& result) {
+  return result.offload_used ? fmt::format(", of up to {} datagrams each", kMostSegments) : "";
 }
 
 std::string lost_without_address(const LoadResult& result) {
-  constexpr std::uint64_t kMostSegments = 64;  // the kernel's UDP_MAX_SEGMENTS
   const Account& account = result.account;
   const std::uint64_t drops = account.kernel_drops + drops_at_server(result).value_or(0);
   // The drops are of all datagrams, the lost only the measured ones: they may be fewer.

@@ -37,7 +37,7 @@ namespace evpool::bench {
 
 // With segmentation offload the kernel counts a packet that it drops once, whatever it holds:
 // ", of up to 64 datagrams each" then, otherwise nothing.
-[[nodiscard]] std::string_view what_a_drop_is(const LoadResult& result);
+[[nodiscard]] std::string what_a_drop_is(const LoadResult& result);
 // Of the lost datagrams those that nobody has told of: not dropped by a kernel or on purpose, and
 // not late. "7", or "0 to 190" where drops were of packets.
 [[nodiscard]] std::string lost_without_address(const LoadResult& result);

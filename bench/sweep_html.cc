@@ -30,28 +30,21 @@ const LoadResult* best_of(const std::vector<LoadResult>& results) {
   return best;
 }
 
-void append_wrong(std::string& html, const std::vector<LoadResult>& results) {
-  std::string runs;
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    const auto wrong = describe_wrong(results[i]);
-    if (wrong) append(runs, "<li>run {}: {}</li>\n", i + 1, escape_html(*wrong));
-  }
-  if (runs.empty()) return;
-  append(html, "<div class=\"invalid\" role=\"alert\"><strong>WRONG</strong><ul>\n{}</ul></div>\n",
-         runs);
-}
-
 void append_verdict(std::string& html, const std::vector<LoadResult>& results) {
-  const std::size_t invalid = invalid_runs(results);
-  if (invalid == 0) return;
-  append(html,
-         "<div class=\"invalid\" role=\"alert\"><strong>INVALID: {} of {} runs</strong><ul>\n",
-         invalid, results.size());
+  std::vector<std::string> wrong;
+  std::vector<std::string> invalid;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].invalid.empty()) continue;
-    append(html, "<li>run {}: {}</li>\n", i + 1, escape_html(join_reasons(results[i])));
+    const LoadResult& result = results[i];
+    if (const auto why = describe_wrong(result)) {
+      wrong.push_back(fmt::format("run {}: {}", i + 1, *why));
+    }
+    if (!result.invalid.empty()) {
+      invalid.push_back(fmt::format("run {}: {}", i + 1, join_reasons(result)));
+    }
   }
-  html += "</ul></div>\n";
+  append_alert(html, "WRONG", wrong);
+  append_alert(html, fmt::format("INVALID: {} of {} runs", invalid.size(), results.size()),
+               invalid);
 }
 
 void append_headline(std::string& html, const std::vector<LoadResult>& results) {
@@ -173,7 +166,6 @@ std::string sweep_html(const std::vector<LoadResult>& results, const Provenance&
   open_page(html, best == nullptr
                       ? "evpool-bench sweep"
                       : fmt::format("up to {} jobs/s, evpool-bench sweep", rate_text(*best)));
-  append_wrong(html, results);
   append_verdict(html, results);
   append_headline(html, results);
   if (!results.empty()) {

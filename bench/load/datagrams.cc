@@ -13,8 +13,6 @@ namespace evpool::bench {
 namespace {
 
 constexpr std::size_t kMessagesPerCall = 64;
-// The kernel's UDP_MAX_SEGMENTS, in its oldest form.
-constexpr std::size_t kMostSegments = 64;
 // One segmented send is one IP packet until the device: 65,535 less both headers.
 constexpr std::size_t kMostSegmentedBytes = 65'507;
 

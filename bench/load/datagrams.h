@@ -15,6 +15,10 @@
 
 namespace evpool::bench {
 
+// Datagrams in one packet of segmentation offload: the kernel's UDP_MAX_SEGMENTS, in its oldest
+// form.
+inline constexpr std::size_t kMostSegments = 64;
+
 // Asks for what receiving needs: a large buffer, the count of what had no room in it, and, where
 // wanted, UDP_GRO. Returns whether this kernel can offload.
 bool prepare_datagram_socket(int descriptor, bool offload);
