@@ -75,8 +75,7 @@ std::size_t count_room(const Pool& pool, Calls& calls) {
 
 TEST(EvpoolPool, its_header_is_c) { EXPECT_EQ(evpool_pool_header_is_c(), 1); }
 
-// --- Creation
-// -------------------------------------------------------------------------------------
+// --- Creation ---------------------------------------------------------------------------------
 
 TEST(EvpoolPool, has_the_defaults_without_options_and_where_they_are_0) {
   evpool_pool_options zeroes{};
@@ -236,8 +235,7 @@ TEST(EvpoolPool, cuts_the_words_to_the_buffer_and_writes_nothing_beyond_it) {
   EXPECT_EQ(pool, nullptr);
 }
 
-// --- Adding
-// ---------------------------------------------------------------------------------------
+// --- Adding -----------------------------------------------------------------------------------
 
 TEST(EvpoolPool, runs_what_was_added_once_and_does_not_discard_it) {
   Calls calls;
@@ -387,8 +385,7 @@ TEST(EvpoolPool, high_goes_before_normal_before_low) {
   EXPECT_GE(std::count(order.ran.end() - kEach, order.ran.end(), EVPOOL_LOW), kEach - 2);
 }
 
-// --- The end
-// --------------------------------------------------------------------------------------
+// --- The end ----------------------------------------------------------------------------------
 
 TEST(EvpoolPool, a_drain_whose_deadline_passed_lets_the_tasks_go_on) {
   Calls calls;

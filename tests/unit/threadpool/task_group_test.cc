@@ -39,8 +39,7 @@ int fibonacci(ThreadPool& pool, int n) {
   return left + right;
 }
 
-// --- Waiting
-// --------------------------------------------------------------------------------------
+// --- Waiting ----------------------------------------------------------------------------------
 
 TEST(TaskGroup, every_task_has_run_once_when_wait_returns) {
   const auto pool = ThreadPool::create({.workers = 3, .capacity_tasks = 1024});
@@ -182,8 +181,7 @@ TEST(TaskGroup, what_the_pool_was_given_may_come_to_its_turn_after_the_group) {
   EXPECT_EQ(run.load(), 5);
 }
 
-// --- On workers
-// -----------------------------------------------------------------------------------
+// --- On workers -------------------------------------------------------------------------------
 
 TEST(TaskGroup, a_worker_may_wait_for_a_group_of_its_own_pool) {
   const auto pool = ThreadPool::create({.workers = 1});
@@ -258,8 +256,7 @@ TEST(TaskGroup, takes_tasks_from_many_threads) {
   EXPECT_EQ(run.load(), 2000);
 }
 
-// --- Bounds and refusals
-// --------------------------------------------------------------------------
+// --- Bounds and refusals ----------------------------------------------------------------------
 
 TEST(TaskGroup, add_itself_runs_what_is_more_than_may_wait) {
   const auto pool = ThreadPool::create({.workers = 1});
@@ -329,8 +326,7 @@ TEST(TaskGroup, uses_the_priority_asked_for) {
   group.wait();
 }
 
-// --- Exceptions
-// -----------------------------------------------------------------------------------
+// --- Exceptions -------------------------------------------------------------------------------
 
 TEST(TaskGroup, wait_rethrows_the_first_exception_and_the_other_tasks_run) {
   std::atomic<int> handled{0};

@@ -44,7 +44,7 @@ bool refuses(TaskGroup& group) {
   return refuses_as_deadlock([&group] { group.wait(); });
 }
 
-// --- In an own task -------------------------------------------------------------------------------
+// --- In an own task ---------------------------------------------------------------------------
 
 // On a worker, and on the thread that waits, also with another group's task between.
 TEST(TaskGroup, a_wait_in_one_of_its_own_tasks_is_refused_and_not_a_deadlock) {
@@ -87,7 +87,7 @@ TEST(TaskGroupDeathTest, a_group_destroyed_by_its_own_task_is_a_failed_assertion
       "a task must not destroy its own group");
 }
 
-// --- What a sleeping wait has to learn of ---------------------------------------------------------
+// --- What a sleeping wait has to learn of -----------------------------------------------------
 
 // The task adds another when wait sleeps already; `refuse_tickets` makes the pool refuse to run it.
 void expect_wait_runs_what_is_added_while_it_sleeps(
@@ -169,7 +169,7 @@ TEST(TaskGroup, wait_also_waits_for_what_another_threads_add_runs) {
   blocker.release();
 }
 
-// --- After fork -----------------------------------------------------------------------------------
+// --- After fork -------------------------------------------------------------------------------
 
 TEST(TaskGroup, a_child_of_fork_neither_waits_for_nor_runs_its_parents_tasks) {
   const auto pool = ThreadPool::create({.workers = 1});
