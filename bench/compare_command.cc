@@ -23,6 +23,7 @@
 #include "bench/run_conditions.h"
 #include "bench/run_samples.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 
 namespace evpool::bench {
 namespace {
@@ -264,7 +265,7 @@ int run_reporting(const std::function<int()>& work) {
   try {
     return work();
   } catch (const Failure& failure) {
-    fmt::print(stderr, "evpool-bench: {}\n", failure.what());
+    complain("evpool-bench", failure.what());
     return failure.status();
   }
 }

@@ -20,6 +20,7 @@
 #include "bench/row.h"
 #include "bench/row_run.h"
 #include "bench/series.h"
+#include "console/diagnostic.h"
 
 namespace evpool::bench {
 namespace {
@@ -111,7 +112,7 @@ int run_floors(const FloorsOptions& options) {
   const Interrupts interrupts(interrupted, Interrupts::Second::ends_the_process);
   measure_rounds(series, servers, rows, interrupted);
   if (interrupted.load() > 0) {
-    fmt::print(stderr, "interrupted: what follows are the rows and rounds that were finished\n");
+    say("interrupted: what follows are the rows and rounds that were finished\n");
     keep_finished(rows);
   }
   series.json ? print_floors_json(series, rows) : print_floors_text(series, rows);

@@ -21,6 +21,7 @@
 #include "bench/report_json.h"
 #include "bench/report_text.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 
 namespace evpool::bench {
 namespace {
@@ -55,7 +56,7 @@ class KneeRun {
     const auto [trial, why] = judge(*result);
     if (!options_.json) {
       // The verdict is the first thing on standard output.
-      fmt::print(stderr, "{:>12.0f}/s  {}\n", rate, why);
+      say(fmt::format("{:>12.0f}/s  {}\n", rate, why));
     }
     return trial;
   }

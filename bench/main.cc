@@ -1,19 +1,18 @@
 // evpool-bench: measures a server. docs/benchmarks.md says how to read what it prints.
-#include <fmt/format.h>
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 
 #include "bench/commands.h"
 #include "bench/exit_status.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
+#include "console/standard_streams.h"
 
 namespace {
 
@@ -72,10 +71,10 @@ int run(int argc, char** argv) {
   try {
     return chosen();
   } catch (const std::invalid_argument& error) {
-    fmt::print(stderr, "evpool-bench: {}\n", error.what());
+    evpool::complain("evpool-bench", error.what());
     return kUsage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "evpool-bench: {}\n", error.what());
+    evpool::complain("evpool-bench", error.what());
     return kInvalid;
   }
 }
@@ -83,12 +82,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  evpool::open_standard_streams(evpool::ClosedOutput::is_an_error);
   keep_freed_memory();
   const int status = run(argc, argv);
-  errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-  // What failed earlier has left its mark, but not its reason.
-  fmt::print(stderr, "evpool-bench: cannot write all of standard output{}\n",
-             errno == 0 ? "" : ": " + std::generic_category().message(errno));
+  const auto failure = evpool::flush_standard_output();
+  if (!failure) return status;
+  evpool::complain("evpool-bench", "cannot write to standard output: " + *failure);
   return status == kOk ? kInvalid : status;
 }

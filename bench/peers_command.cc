@@ -28,6 +28,7 @@
 #include "bench/report_text.h"
 #include "bench/row.h"
 #include "bench/series.h"
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -186,7 +187,7 @@ class Match {
 
   static void show_progress(const std::string& text) {
     if (isatty(STDERR_FILENO) != 1) return;
-    fmt::print(stderr, "\r\x1B[K{}", text);
+    say("\r\x1B[K" + text);
   }
 
   [[nodiscard]] std::string cell_text(std::size_t row, std::size_t index,

@@ -17,6 +17,7 @@
 #include "bench/report_json.h"
 #include "bench/report_text.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -49,7 +50,7 @@ int run(const RunOptions& options) {
   } else {
     fmt::print("{}\n{}", report_text(result), provenance_text(provenance));
   }
-  if (!failures.empty()) fmt::print(stderr, "evpool-bench: {}\n", failures);
+  if (!failures.empty()) complain("evpool-bench", failures);
   if (result.account.wrong > 0) return kWrongReplies;
   return result.invalid.empty() && failures.empty() ? kOk : kInvalid;
 }

@@ -16,6 +16,7 @@
 
 #include "bench/exit_status.h"
 #include "bench/report_json.h"
+#include "console/diagnostic.h"
 #include "protocol/suggestion.h"
 
 namespace evpool::bench {
@@ -225,7 +226,7 @@ void read_file(const std::string& path, const std::string& metric, Side& side) {
 void run_interleaved(const std::string& metric, std::size_t runs, Side& a, Side& b) {
   const bool watched = isatty(STDERR_FILENO) == 1;
   for (std::size_t pair = 0; pair < runs; ++pair) {
-    if (watched) fmt::print(stderr, "run {} of {} of each\n", pair + 1, runs);
+    if (watched) say(fmt::format("run {} of {} of each\n", pair + 1, runs));
     Side& first = pair % 2 == 0 ? a : b;
     Side& second = pair % 2 == 0 ? b : a;
     run_once(metric, first);

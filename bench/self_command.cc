@@ -27,6 +27,7 @@
 #include "bench/report_json.h"
 #include "bench/report_text.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -131,7 +132,7 @@ MeasuredRow measure_row(const SelfOptions& options, const Row& row, const Server
   MeasuredRow measured;
   measured.row = row;
   for (int round = 0; round < options.rounds; ++round) {
-    fmt::print(stderr, "{}: round {} of {}\n", row.name, round + 1, options.rounds);
+    say(fmt::format("{}: round {} of {}\n", row.name, round + 1, options.rounds));
     for (std::size_t i = 0; i < kContenders; ++i) {
       // Another one begins each round, so that none always follows the same one.
       const std::size_t contender = (static_cast<std::size_t>(round) + i) % kContenders;

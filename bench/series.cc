@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -65,7 +66,7 @@ std::unique_ptr<ChildProgram> start_evpoold(const SeriesOptions& options,
 }
 
 void show_series_progress(const std::string& what, int round, const SeriesOptions& options) {
-  fmt::print(stderr, "{}: round {} of {}\n", what, round + 1, options.rounds);
+  say(fmt::format("{}: round {} of {}\n", what, round + 1, options.rounds));
 }
 
 std::string spread_text(std::span<const double> values) {

@@ -22,6 +22,7 @@
 #include "bench/report_text.h"
 #include "bench/sweep_verdict.h"
 #include "client/command_line.h"
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -104,7 +105,7 @@ int sweep(SweepOptions options) {
   } else {
     fmt::print("\n{}\n\n{}", sweep_verdict(results, rates.size() / 2), provenance_text(provenance));
   }
-  if (!failures.empty()) fmt::print(stderr, "evpool-bench: {}\n", failures);
+  if (!failures.empty()) complain("evpool-bench", failures);
   const auto is_wrong = [](const LoadResult& result) { return result.account.wrong > 0; };
   if (std::any_of(results.begin(), results.end(), is_wrong)) return kWrongReplies;
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.

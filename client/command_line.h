@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "console/diagnostic.h"
 #include "protocol/suggestion.h"
 
 namespace evpool {
@@ -73,7 +74,8 @@ inline void explain_usage(const CLI::App& app, const CLI::ParseError& error) {
     if (what.empty()) what = unknown_option(*command);
   }
   if (what.empty()) what = error.what();
-  fmt::print(stderr, "{0}: {1}\nTry '{0} --help'.\n", app.get_name(), what);
+  complain(app.get_name(), what);
+  say(fmt::format("Try '{} --help'.\n", app.get_name()));
 }
 
 }  // namespace evpool

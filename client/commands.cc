@@ -14,6 +14,7 @@
 
 #include "client/client.h"
 #include "client/line_reader.h"
+#include "console/diagnostic.h"
 
 namespace evpool {
 namespace {
@@ -95,7 +96,7 @@ void print(std::string_view text) {
 }
 
 void print_error(const std::string& where, const Outcome& outcome) {
-  fmt::print(stderr, "evpool: {}{}: {}\n", where, outcome.name, outcome.text);
+  complain("evpool", fmt::format("{}{}: {}", where, outcome.name, outcome.text));
 }
 
 Client connect(const CommandOptions& options) {
@@ -222,7 +223,9 @@ Exit ping(const CommandOptions& options) {
   return outcome.exit;
 }
 
-Exit dispatch(const CommandOptions& options) {
+}  // namespace
+
+Exit run_command(const CommandOptions& options) {
   switch (options.command) {
     case CommandOptions::Command::call:
       return call(options);
@@ -234,15 +237,6 @@ Exit dispatch(const CommandOptions& options) {
       return ping(options);
   }
   return Exit::usage;
-}
-
-}  // namespace
-
-Exit run_command(const CommandOptions& options) {
-  const Exit exit = dispatch(options);
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit;
-  fmt::print(stderr, "evpool: cannot write the output\n");
-  return exit == Exit::ok ? Exit::input : exit;
 }
 
 }  // namespace evpool

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "console/diagnostic.h"
 #include "protocol/duration.h"
 #include "protocol/suggestion.h"
 #include "threadpool/thread_pool.h"
@@ -36,7 +37,8 @@ void explain_usage(const CLI::App& app, const CLI::ParseError& error) {
     what = fmt::format("unknown option '{}'{}", extra, suggest(extra, known));
     break;
   }
-  fmt::print(stderr, "evpoold: {}\nTry 'evpoold --help'.\n", what);
+  complain("evpoold", what);
+  say("Try 'evpoold --help'.\n");
 }
 
 // Has CLI11 name the option whose text was refused.

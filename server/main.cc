@@ -7,8 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
+#include "console/diagnostic.h"
+#include "console/standard_streams.h"
 #include "server/builtin_jobs.h"
 #include "server/daemon_options.h"
 #include "server/server.h"
@@ -48,12 +51,19 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Whoever started us may wait for what was written: if that failed, so do we.
+void require_standard_output() {
+  if (const auto failure = evpool::flush_standard_output()) {
+    throw std::runtime_error("cannot write to standard output: " + *failure);
+  }
+}
+
 void announce(const evpool::Server& server) {
   for (const evpool::Listening& at : server.listening()) {
     fmt::print("listening {} {}\n", at.transport, to_string(at.address));
   }
   fmt::print("ready\n");
-  std::fflush(stdout);
+  require_standard_output();
 }
 
 std::string summary(const evpool::Statistics& counts) {
@@ -92,16 +102,20 @@ int serve(evpool::DaemonOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  evpool::open_standard_streams(evpool::ClosedOutput::is_discarded);
   // A log that nobody reads any more is no reason to end before the jobs have.
   std::signal(SIGPIPE, SIG_IGN);
-  evpool::DaemonOptions options;
-  if (const auto status = evpool::parse_command_line(argc, argv, options)) return *status;
-  raise_descriptor_limit();
   try {
+    evpool::DaemonOptions options;
+    if (const auto status = evpool::parse_command_line(argc, argv, options)) {
+      require_standard_output();
+      return *status;
+    }
+    raise_descriptor_limit();
     evpool::block_shutdown_signals();
     return serve(options);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "evpoold: {}\n", error.what());
+    evpool::complain("evpoold", error.what());
     return kExitError;
   }
 }

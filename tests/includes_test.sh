@@ -6,13 +6,15 @@ cd "$1"
 # folder: the folders it may include; then the libraries, as extended regular expressions.
 declare -A folders=(
   [protocol]="protocol"
+  [console]="console"
   [threadpool]="threadpool"
   [server]="server protocol threadpool"
   [client]="client protocol"
-  [bench]="bench client protocol threadpool"
+  [bench]="bench client console protocol threadpool"
 )
 declare -A libraries=(
   [protocol]=""
+  [console]=""
   [threadpool]="boost/lockfree/"
   [server]="event2/|fmt/"
   [client]=""
@@ -20,6 +22,8 @@ declare -A libraries=(
 )
 # The programs' own sources may also use these.
 programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|command_options|command_line|commands)\.(cc|h)|bench/([a-z_]+|pool/[a-z_]+)\.(cc|h))$'
+# What the programs have in common is not for the libraries.
+program_folders=console
 # The last ones are the peers of the pool's benchmark.
 program_libraries='fmt/|CLI/|nlohmann/|zlib\.h|benchmark/|boost/(asio|version)|concurrentqueue/|tbb/'
 # POSIX and Linux headers, which belong to the system like the standard library's.
@@ -31,7 +35,11 @@ complain() { echo "$1"; failures=$((failures + 1)); }
 for folder in "${!folders[@]}"; do
   while read -r file; do
     allowed=${libraries[$folder]}
-    if [[ $file =~ $programs ]]; then allowed="${allowed:+$allowed|}$program_libraries"; fi
+    allowed_folders=${folders[$folder]}
+    if [[ $file =~ $programs ]]; then
+      allowed="${allowed:+$allowed|}$program_libraries"
+      allowed_folders+=" $program_folders"
+    fi
     while read -r included; do
       [[ $included =~ $system ]] && continue
       [[ -n $allowed && $included =~ ^($allowed) ]] && continue
@@ -41,7 +49,7 @@ for folder in "${!folders[@]}"; do
       [[ $included == */* ]] || continue
       target=${included#../}
       target=${target%%/*}
-      [[ " ${folders[$folder]} " == *" $target "* ]] && continue
+      [[ " $allowed_folders " == *" $target "* ]] && continue
       complain "$file includes \"$included\", which $folder/ may not"
     done < <(sed -nE 's/^#include "([^"]+)".*/\1/p' "$file")
   done < <(find "$folder" -name '*.h' -o -name '*.cc')

@@ -131,7 +131,7 @@ TEST_F(Bench, says_when_standard_output_cannot_be_written) {
     command.insert(command.end(), arguments.begin(), arguments.end());
     const Finished finished = evpool::run(command);
     EXPECT_EQ(finished.status, 3) << arguments[0];
-    EXPECT_NE(finished.errors.find("evpool-bench: cannot write all of standard output"),
+    EXPECT_NE(finished.errors.find("evpool-bench: cannot write to standard output"),
               std::string::npos)
         << arguments[0] << ": " << finished.errors;
   }
