@@ -33,6 +33,13 @@ void FrameSplitter::push(std::string_view bytes) {
   input_ = bytes;
 }
 
+void FrameSplitter::hold_input() {
+  if (input_.empty() || !held_input_.empty()) return;
+  held_input_ = input_;
+  input_ = held_input_;
+  to_release_ = true;
+}
+
 FrameSplitter::Item FrameSplitter::next(Frame& frame) {
   FrameView view;
   const Item item = next(view);
@@ -48,7 +55,7 @@ FrameSplitter::Item FrameSplitter::next(Frame& frame) {
 }
 
 FrameSplitter::Item FrameSplitter::next(FrameView& frame) {
-  release_given();
+  if (to_release_) release_used();
   if (error_ != FrameError::none) {
     input_ = {};
     return Item::need_more;
@@ -63,6 +70,7 @@ FrameSplitter::Item FrameSplitter::next(FrameView& frame) {
   if (!fill_body()) return Item::need_more;
   in_body_ = false;
   given_body_ = true;
+  to_release_ = true;
   frame = {.header = body_frame_.header,
            .name = body_frame_.name,
            .payload = body_frame_.payload,
@@ -70,12 +78,15 @@ FrameSplitter::Item FrameSplitter::next(FrameView& frame) {
   return Item::frame;
 }
 
-void FrameSplitter::release_given() {
+// Frees what only the last view referred to, and held input of which all has been used.
+void FrameSplitter::release_used() {
   if (std::exchange(given_kept_, false)) {
     kept_.clear();
     if (kept_.capacity() > kKeepCapacityBytes) kept_.shrink_to_fit();
   }
   if (std::exchange(given_body_, false)) body_frame_ = {};
+  if (input_.empty()) std::string().swap(held_input_);
+  to_release_ = !held_input_.empty();
 }
 
 FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
@@ -166,6 +177,7 @@ void FrameSplitter::consume(std::size_t bytes) {
   } else {
     assert(kept_.size() == bytes);
     given_kept_ = true;
+    to_release_ = true;
   }
 }
 

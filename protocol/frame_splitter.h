@@ -5,8 +5,8 @@
 // received straight into its final place: while body_space() is not empty, receive there instead.
 //
 // Bounded: what is kept is at most one header and name plus kDirectBytes, or one payload of at most
-// the limit given. The memory of a payload is reserved once its length has been checked, and is
-// touched only as its bytes arrive.
+// the limit given; and, after hold_input(), what was pushed last. The memory of a payload is
+// reserved once its length has been checked, and is touched only as its bytes arrive.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,12 @@ class FrameSplitter {
   // REQUIRES: `bytes` no more than body_space() offered.
   void body_received(std::size_t bytes);
 
-  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more.
+  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more or
+  // hold_input() is called.
   void push(std::string_view bytes);
+  // Copies what next() has not consumed yet, so that the memory it was pushed from may be used
+  // again.
+  void hold_input();
 
   // Call until it says need_more. The view is good until the next call of this or of push().
   [[nodiscard]] Item next(FrameView& frame);
@@ -64,7 +68,7 @@ class FrameSplitter {
 
  private:
   Item next_header(FrameView& frame);
-  void release_given();
+  void release_used();
   [[nodiscard]] bool begin_body(const FrameView& frame);
   [[nodiscard]] bool fill_body();
   void grow_body();
@@ -75,6 +79,7 @@ class FrameSplitter {
   const std::uint32_t max_payload_bytes_;
   BodySource* const bodies_;
   std::string_view input_;      // pushed and not yet consumed
+  std::string held_input_;      // where input_ is after hold_input()
   std::string kept_;            // the beginning of a frame that comes before input_
   Frame body_frame_;            // while in_body_: the frame whose payload is being received
   std::size_t body_bytes_ = 0;  // received so far; body_frame_.payload may be larger
@@ -82,6 +87,7 @@ class FrameSplitter {
   // What the last view refers to, and so can go only now.
   bool given_kept_ = false;
   bool given_body_ = false;
+  bool to_release_ = false;       // one of them, or held_input_ is not empty
   std::uint32_t skip_bytes_ = 0;  // of an oversize payload
   FrameError error_ = FrameError::none;
 };

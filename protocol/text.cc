@@ -28,16 +28,38 @@ void LineSplitter::push(std::string_view bytes) {
   input_ = bytes;
 }
 
+void LineSplitter::hold_input() {
+  if (input_.empty() || !held_input_.empty()) return;
+  held_input_ = input_;
+  input_ = held_input_;
+}
+
 void LineSplitter::finish() { finished_ = true; }
 
 LineSplitter::Item LineSplitter::next(std::string_view& line) {
+  if (input_.empty() && !held_input_.empty()) std::string().swap(held_input_);
   for (;;) {
+    skip_empty_lines();
     const Item item = next_raw(line);
     if (item == Item::line) {
       if (line.ends_with('\r')) line.remove_suffix(1);
       if (line.empty()) continue;
     }
     return item;
+  }
+}
+
+// A whole buffer of them is passed over in the time of a few requests.
+void LineSplitter::skip_empty_lines() {
+  if (skipping_ || !kept_.empty()) return;
+  for (;;) {
+    if (input_.starts_with('\n')) {
+      input_.remove_prefix(1);
+    } else if (input_.starts_with("\r\n")) {
+      input_.remove_prefix(2);
+    } else {
+      return;
+    }
   }
 }
 

@@ -29,7 +29,7 @@ struct TextRequest {
 [[nodiscard]] std::string format_text_reply(Status status, std::string payload);
 
 // Cuts a stream of bytes, arriving in any pieces, into lines ended by LF or CR LF. Empty lines are
-// passed over. Keeps at most kMaxTextLineBytes.
+// passed over. Keeps at most kMaxTextLineBytes, and, after hold_input(), what was pushed last.
 class LineSplitter {
  public:
   enum class Item : std::uint8_t {
@@ -38,8 +38,12 @@ class LineSplitter {
     too_long,   // a line over the limit was begun and is being skipped
   };
 
-  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more.
+  // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more or
+  // hold_input() is called.
   void push(std::string_view bytes);
+  // Copies what next() has not consumed yet, so that the memory it was pushed from may be used
+  // again.
+  void hold_input();
   // Says that no more bytes follow: what is kept is the last line. Then call next() to the end.
   void finish();
   // `line` is valid until the next call.
@@ -48,11 +52,13 @@ class LineSplitter {
   [[nodiscard]] bool inside_line() const { return skipping_ || !kept_.empty(); }
 
  private:
+  void skip_empty_lines();
   [[nodiscard]] Item next_raw(std::string_view& line);
 
   std::string_view input_;
-  std::string kept_;  // the beginning of a line that comes before input_
-  std::string line_;  // the line last returned, when it had to be joined
+  std::string held_input_;  // where input_ is after hold_input()
+  std::string kept_;        // the beginning of a line that comes before input_
+  std::string line_;        // the line last returned, when it had to be joined
   bool skipping_ = false;
   bool finished_ = false;
 };

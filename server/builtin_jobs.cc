@@ -90,6 +90,7 @@ constexpr std::array kCounts = {
     NamedCount{"connections_accepted", &Statistics::connections_accepted},
     NamedCount{"connections_refused", &Statistics::connections_refused},
     NamedCount{"connections_stalled", &Statistics::connections_stalled},
+    NamedCount{"connections_evicted", &Statistics::connections_evicted},
     NamedCount{"connections_open", &Statistics::connections_open},
 };
 static_assert(sizeof(Statistics) == kCounts.size() * sizeof(std::uint64_t), "a count has no name");

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -14,11 +16,11 @@
 namespace evpool {
 namespace {
 
-// One connection may take the loop for this much before the others have their turn.
-constexpr std::size_t kReceiveQuotaBytes = std::size_t{512} << 10U;
-// A peer that sends more slowly than this much in each stall_timeout makes no progress; any smaller
-// request has to arrive whole.
+// A request that arrives more slowly than this much in each stall_timeout makes no progress; any
+// smaller one has to arrive whole.
 constexpr std::size_t kProgressBytes = std::size_t{64} << 10U;
+// Pongs of one turn are sent together, but no more of them.
+constexpr std::size_t kMaxPongBytes = std::size_t{16} << 10U;
 // A drain answers what has arrived; of a peer that goes on sending, this much. More than the
 // kernels at both ends hold by default (tcp_rmem, tcp_wmem: 6 and 4 MiB).
 constexpr std::size_t kDrainBytes = std::size_t{16} << 20U;
@@ -69,7 +71,13 @@ Connection::Connection(ConnectionContext& context, Descriptor socket, Kind kind)
 
 void Connection::open() {
   context_.loop.assert_in_loop_thread();
-  event_add(readable_.get(), nullptr);
+  watch_readable();
+}
+
+void Connection::watch_readable() {
+  if (EventLoop::watch(*readable_)) return;
+  context_.on_watch_failed(*this);
+  close();
 }
 
 void Connection::drain() {
@@ -79,7 +87,7 @@ void Connection::drain() {
   draining_ = true;
   drain_budget_bytes_ = kDrainBytes;
   output_.tell_when_answered();
-  receive();
+  take_turn();
 }
 
 void Connection::close() {
@@ -97,24 +105,44 @@ void Connection::close() {
 bool Connection::close_if_stalled(Clock::time_point now) {
   context_.loop.assert_in_loop_thread();
   const bool lingering = phase_ == Phase::lingering;
-  if (lingering ? now < linger_until_ : !is_stalled(now)) return false;
+  const bool vanished = has_vanished();
+  if (lingering && now < linger_until_ && !vanished) return false;
+  if (!lingering && !vanished && !is_stalled(now)) return false;
   close();
-  return !lingering;
+  return !lingering && !vanished;
+}
+
+// While we do not wait for input, the loop does not tell us of a reset, nor of TCP's keep-alive.
+bool Connection::has_vanished() const {
+  pollfd asked = {.fd = socket_.get(), .events = 0, .revents = 0};
+  const bool watched = phase_ == Phase::lingering || (phase_ == Phase::open && !paused_);
+  return !watched && poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+// What is not received from it, it does not owe.
+bool Connection::owes_rest_of_request() const {
+  if (phase_ != Phase::open || paused_ || waits_for_turn_) return false;
+  return kind_ == Kind::over_limit || (codec_ && codec_->inside_request());
 }
 
 bool Connection::is_stalled(Clock::time_point now) {
-  const auto [sent_bytes, owes_reading] = output_.progress();
-  // What is not received from it, it does not owe.
-  const bool owes_input =
-      !paused_ && (kind_ == Kind::over_limit || (codec_ && codec_->inside_request()));
-  const bool has_read = sent_bytes - sent_at_progress_bytes_ >= kProgressBytes;
-  const bool has_sent = !owes_reading && std::exchange(progressed_, false);
-  if (has_read || has_sent || (!owes_input && !owes_reading)) {
-    sent_at_progress_bytes_ = sent_bytes;
-    progress_at_ = now;
-    return false;
+  const ConnectionOutput::Reading reading = output_.reading();
+  bool progressed = true;
+  if (reading.owed) {
+    progressed = reading.taken_bytes > taken_at_progress_bytes_;
+  } else if (output_.in_flight() == 0 && owes_rest_of_request()) {
+    progressed = std::exchange(progressed_, false);
   }
+  taken_at_progress_bytes_ = reading.taken_bytes;
+  if (progressed) progress_at_ = now;
   return now - progress_at_ >= context_.options.stall_timeout;
+}
+
+bool Connection::is_idle() {
+  context_.loop.assert_in_loop_thread();
+  return phase_ == Phase::open && !draining_ && !paused_ && !waits_for_turn_ &&
+         !(codec_ && codec_->inside_request()) && output_.is_idle() &&
+         nothing_arrived(socket_.get());
 }
 
 void Connection::on_readable() {
@@ -122,26 +150,57 @@ void Connection::on_readable() {
   const auto self = shared_from_this();
   if (phase_ == Phase::lingering) {
     discard_input();
-  } else {
-    receive();
+  } else if (!waits_for_turn_) {
+    context_.on_used(*this);
+    take_turn();
   }
 }
 
-void Connection::receive() {
-  std::size_t received_bytes = 0;
+void Connection::take_turn() {
+  context_.loop.assert_in_loop_thread();
+  waits_for_turn_ = false;
+  try {
+    TurnBudget budget;
+    receive(budget);
+    end_turn(budget);
+  } catch (const std::bad_alloc&) {
+    // What was received cannot be kept, and what follows it would make no sense.
+    context_.pongs.clear();
+    close();
+  }
+}
+
+void Connection::receive(TurnBudget& budget) {
+  if (phase_ == Phase::open && !paused_ && undecoded_) {
+    decode(budget);
+    pause_if_output_is_full();
+  }
   bool more = true;
-  while (more && phase_ == Phase::open && !paused_ && received_bytes < kReceiveQuotaBytes) {
+  while (more && phase_ == Phase::open && !paused_ && !budget.spent()) {
     const std::size_t bytes = receive_once(more);
     if (bytes == 0) break;
-    received_bytes += bytes;
-    decode();
-    if (received_since_progress_bytes_ >= kProgressBytes || !codec_->inside_request()) {
+    decode(budget);
+    budget.count_received(bytes);
+    if (received_since_progress_bytes_ >= kProgressBytes) {
       progressed_ = true;
       received_since_progress_bytes_ = 0;
     }
     pause_if_output_is_full();
   }
+}
+
+void Connection::end_turn(const TurnBudget& budget) {
+  send_pongs();
+  if (phase_ == Phase::open) {
+    if (undecoded_) codec_->hold_input();
+    if (!paused_ && (undecoded_ || budget.spent())) wait_for_turn();
+  }
   if (draining_) advance();
+}
+
+void Connection::wait_for_turn() {
+  if (std::exchange(waits_for_turn_, true)) return;
+  context_.turns.wait(std::static_pointer_cast<Connection>(shared_from_this()));
 }
 
 void Connection::use(std::unique_ptr<StreamCodec> codec) {
@@ -177,7 +236,7 @@ std::size_t Connection::receive_once(bool& more) {
 }
 
 void Connection::discard_input() {
-  for (std::size_t discarded_bytes = 0; discarded_bytes < kReceiveQuotaBytes;) {
+  for (std::size_t discarded_bytes = 0; discarded_bytes < TurnBudget::kMaxBytes;) {
     const ssize_t result =
         recv(socket_.get(), context_.receive_buffer.data(), context_.receive_buffer.size(), 0);
     if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
@@ -189,16 +248,23 @@ void Connection::discard_input() {
   }
 }
 
-void Connection::decode() {
+void Connection::decode(TurnBudget& budget) {
   Decoded decoded;
-  for (;;) {
+  undecoded_ = true;
+  while (!budget.spent()) {
     const StreamCodec::Item item = codec_->next(decoded);
+    if (item == StreamCodec::Item::need_more) {
+      undecoded_ = false;
+      return;
+    }
+    budget.count_request();
+    progressed_ = true;
     switch (item) {
       case StreamCodec::Item::need_more:
-        return;
+        break;
       case StreamCodec::Item::ping:
         context_.on_ping();
-        write_pong(decoded.request.header.id);
+        add_pong(decoded.request.header.id);
         // Or pings would keep one alive that is only to be told.
         if (kind_ == Kind::over_limit && phase_ == Phase::open) finish();
         break;
@@ -220,6 +286,7 @@ void Connection::decode() {
 void Connection::take_request(const FrameView& request) {
   const std::size_t in_flight = output_.expect_answer();
   const ReplyTo to = {.id = request.header.id};
+  if (kind_ == Kind::over_limit && context_.on_admission(*this)) kind_ = Kind::detect;
   if (kind_ == Kind::over_limit) {
     context_.intake.refuse(
         *this, to, {.status = Status::busy, .payload = "the server has too many connections"});
@@ -237,7 +304,8 @@ void Connection::on_end_of_input() {
   peer_ended_ = true;
   if (codec_) {
     codec_->end_of_input();
-    decode();
+    TurnBudget last_request;
+    decode(last_request);
   }
   if (phase_ == Phase::open) finish();
 }
@@ -250,6 +318,8 @@ void Connection::pause_if_output_is_full() {
 
 // Receives no more requests; closes once all is answered and sent.
 void Connection::finish() {
+  send_pongs();
+  if (phase_ != Phase::open) return;
   phase_ = Phase::finishing;
   event_del(readable_.get());
   output_.tell_when_answered();
@@ -262,14 +332,15 @@ void Connection::advance() {
   if (phase_ == Phase::closed || phase_ == Phase::lingering) return;
   const ConnectionOutput::State output = output_.state();
   const bool receives_no_more =
-      phase_ == Phase::finishing ||
-      (draining_ && (drain_budget_bytes_ == 0 || nothing_arrived(socket_.get())));
+      phase_ == Phase::finishing || (draining_ && !waits_for_turn_ && !undecoded_ &&
+                                     (drain_budget_bytes_ == 0 || nothing_arrived(socket_.get())));
   if (output.failed) {
     close();
   } else if (output.sent && output.answered && receives_no_more) {
     linger();
   } else if (output.has_room && std::exchange(paused_, false) && phase_ == Phase::open) {
-    event_add(readable_.get(), nullptr);
+    watch_readable();
+    if (phase_ == Phase::open && undecoded_) wait_for_turn();
   }
 }
 
@@ -283,13 +354,19 @@ void Connection::linger() {
   phase_ = Phase::lingering;
   linger_until_ = Clock::now() + kLingerTime;
   shutdown(socket_.get(), SHUT_WR);
-  event_add(readable_.get(), nullptr);
+  watch_readable();
 }
 
-void Connection::write_pong(std::uint64_t id) {
-  std::string pong;
-  append_header({.type = FrameType::pong, .id = id}, pong);
-  if (output_.write(pong)) advance();
+void Connection::add_pong(std::uint64_t id) {
+  append_header({.type = FrameType::pong, .id = id}, context_.pongs);
+  if (context_.pongs.size() >= kMaxPongBytes) send_pongs();
+}
+
+void Connection::send_pongs() {
+  if (context_.pongs.empty()) return;
+  const bool news = output_.write(context_.pongs);
+  context_.pongs.clear();
+  if (news) advance();
 }
 
 void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,10 +25,12 @@
 #include "server/reply_path.h"
 #include "server/server.h"
 #include "server/stream_codec.h"
+#include "server/turn.h"
 
 namespace evpool {
 
 class Connection;
+using ConnectionList = std::list<std::shared_ptr<Connection>>;
 
 // What the connections of a loop share; outlives them.
 struct ConnectionContext {
@@ -35,9 +38,14 @@ struct ConnectionContext {
   Intake& intake;
   const ServerOptions& options;
   CodecOptions codec_options;
-  std::span<char> receive_buffer;  // the loop's thread only
-  std::function<void(Connection&)> on_closed;
+  TurnQueue& turns;
+  std::span<char> receive_buffer;                    // the loop's thread only, as all below
+  std::function<void(Connection&)> on_used;          // it begins a turn, or owes an answer
+  std::function<void(Connection&)> on_closed;        // once for each
+  std::function<bool(Connection&)> on_admission;     // over the limit: whether there is room now
+  std::function<void(Connection&)> on_watch_failed;  // the loop cannot serve it; errno says why
   std::function<void()> on_ping;
+  std::string pongs = {};  // of the turn under way, not yet sent
 };
 
 class Connection final : public ReplyPath {
@@ -45,7 +53,7 @@ class Connection final : public ReplyPath {
   enum class Kind : std::uint8_t {
     detect,      // frames or text, by the first byte
     raw,         // each chunk a payload
-    over_limit,  // as detect, but every request is answered busy: there are too many connections
+    over_limit,  // as detect, but the first request is answered busy unless there is room by then
   };
 
   // Throws std::runtime_error or std::bad_alloc; then the socket is closed.
@@ -55,14 +63,26 @@ class Connection final : public ReplyPath {
 
   // Starts to receive. REQUIRES: owned by a shared_ptr.
   void open();
+  // Receives and decodes until nothing is left or its turn is over; in the latter case it waits for
+  // another one. REQUIRES: the caller has a share in it.
+  void take_turn();
   // Answers what has arrived, all of it, then closes once that is sent.
   void drain();
   // Closes now; what has not been sent is lost. The context's on_closed is called, once.
   void close();
-  // Closes it if the peer has lingered for long enough, or has made no progress for too long with
-  // what it owes: the rest of a request, or the reading of replies; true in the latter case. Called
-  // every second or so.
+  // Closes it if the peer has lingered for long enough, has gone without our having been told, or
+  // has made no progress for the stall timeout; true in the last case. Called every second or so.
+  //
+  // A peer that was sent something must take it: progress is every byte its kernel acknowledges.
+  // Otherwise a peer that is owed an answer owes us nothing. Otherwise a peer that has begun a
+  // request must finish it: progress is every request completed, and 64 KiB of a large one.
   bool close_if_stalled(Clock::time_point now);
+  // Whether the peer neither is owed anything nor has begun a request.
+  [[nodiscard]] bool is_idle();
+  [[nodiscard]] Kind kind() const { return kind_; }
+
+  // Where the table has it; the table's alone.
+  ConnectionList::iterator place;
 
   // Any thread.
   [[nodiscard]] bool gone() const override { return gone_.load(); }
@@ -77,23 +97,29 @@ class Connection final : public ReplyPath {
     closed,
   };
   void on_readable();
-  void receive();
+  void receive(TurnBudget& budget);
+  void end_turn(const TurnBudget& budget);
+  void wait_for_turn();
+  void watch_readable();
   void use(std::unique_ptr<StreamCodec> codec);
   std::size_t receive_once(bool& more);
   void discard_input();
-  void decode();
+  void decode(TurnBudget& budget);
   void take_request(const FrameView& request);
   void on_end_of_input();
   void pause_if_output_is_full();
   void finish();
   void advance();
   void linger();
-  void write_pong(std::uint64_t id);
+  void add_pong(std::uint64_t id);
+  void send_pongs();
 
+  [[nodiscard]] bool has_vanished() const;
+  [[nodiscard]] bool owes_rest_of_request() const;
   [[nodiscard]] bool is_stalled(Clock::time_point now);
 
   ConnectionContext& context_;
-  const Kind kind_;
+  Kind kind_;
 
   // The loop's thread only.
   Descriptor socket_;
@@ -101,12 +127,14 @@ class Connection final : public ReplyPath {
   bool draining_ = false;
   std::size_t drain_budget_bytes_ = 0;  // so much more is received of a peer that goes on sending
   bool paused_ = false;                 // does not receive until the output has room
+  bool waits_for_turn_ = false;         // is in the context's TurnQueue
+  bool undecoded_ = false;              // the codec may have more, but the turn was over
   bool peer_ended_ = false;
   UniqueEvent readable_;
   std::unique_ptr<StreamCodec> codec_;  // set before the first request; encode() by any thread
   std::size_t received_since_progress_bytes_ = 0;
   bool progressed_ = true;
-  std::uint64_t sent_at_progress_bytes_ = 0;
+  std::uint64_t taken_at_progress_bytes_ = 0;
   Clock::time_point progress_at_ = Clock::now();
   Clock::time_point linger_until_{};
 

@@ -1,6 +1,8 @@
 #include "server/connection_output.h"
 
 #include <event2/buffer.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -205,7 +207,8 @@ void ConnectionOutput::leave_to_loop_locked(bool appended, std::size_t bytes) {
     return;
   }
   appended_bytes_ += bytes;
-  if (!write_armed_.exchange(true)) bufferevent_enable(stream_.get(), EV_WRITE);
+  if (write_armed_.exchange(true)) return;
+  if (bufferevent_enable(stream_.get(), EV_WRITE) != 0) write_failed_ = true;
 }
 
 // --- What the connection needs to know ---------------------------------------------------------
@@ -239,9 +242,18 @@ ConnectionOutput::State ConnectionOutput::state() {
   return state;
 }
 
-ConnectionOutput::Progress ConnectionOutput::progress() const {
+ConnectionOutput::Reading ConnectionOutput::reading() {
   const Lock lock(*this);
-  return {.sent_bytes = sent_bytes_locked(), .waits = waiting_bytes_locked() > 0};
+  if (taken_bytes_ < appended_bytes_ && descriptor_ >= 0) {
+    // What the kernel has of us and the peer has not acknowledged. The socket being writable would
+    // say less: it is only when a third of the send buffer is free, which may be megabytes.
+    int unacknowledged_bytes = 0;
+    if (ioctl(descriptor_, SIOCOUTQ, &unacknowledged_bytes) != 0) unacknowledged_bytes = 0;
+    const auto unacknowledged = static_cast<std::uint64_t>(std::max(unacknowledged_bytes, 0));
+    const std::uint64_t sent = sent_bytes_locked();
+    taken_bytes_ = std::max(taken_bytes_, sent - std::min(sent, unacknowledged));
+  }
+  return {.taken_bytes = taken_bytes_, .owed = taken_bytes_ < appended_bytes_};
 }
 
 std::size_t ConnectionOutput::close() {

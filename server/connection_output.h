@@ -51,6 +51,9 @@ class ConnectionOutput {
 
   // --- The loop's thread only.
 
+  // How many requests are in flight.
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_.load(); }
+
   // Answers are to leave in the order of their requests. REQUIRES: none was expected yet.
   void keep_order() { ordered_ = true; }
   // One more request is in flight: not answered, or its answer waits for its turn. How many there
@@ -70,11 +73,14 @@ class ConnectionOutput {
   };
   [[nodiscard]] State state();
 
-  struct Progress {
-    std::uint64_t sent_bytes = 0;  // ever
-    bool waits = false;            // for the peer to read
+  struct Reading {
+    std::uint64_t taken_bytes = 0;  // by the peer's kernel, ever
+    bool owed = false;              // the peer has not taken all that was given to it
   };
-  [[nodiscard]] Progress progress() const;
+  // How far the peer has read. Asks the kernel, unless the peer had taken everything before.
+  [[nodiscard]] Reading reading();
+  // Whether nothing waits: no answer, and no byte that the peer has not taken.
+  [[nodiscard]] bool is_idle() { return in_flight() == 0 && !reading().owed; }
 
   // Sends nothing from now on; the descriptor may then be closed. Returns how many answers that
   // send() took are lost.
@@ -108,6 +114,7 @@ class ConnectionOutput {
   // Guarded by the bufferevent's lock.
   int descriptor_;                    // -1 once closed
   std::uint64_t appended_bytes_ = 0;  // sent, or waiting to be; ever
+  std::uint64_t taken_bytes_ = 0;     // of those, by the peer's kernel, as far as we have asked
   bool write_failed_ = false;
   bool tell_of_room_ = false;
   bool tell_when_answered_ = false;

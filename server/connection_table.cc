@@ -1,6 +1,8 @@
 #include "server/connection_table.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -8,8 +10,13 @@
 namespace evpool {
 namespace {
 
-// So many connections over the limit are kept long enough to be told; more are closed unheard.
+// This many connections over the limit are kept long enough to be told. For one more, the one that
+// has said nothing for longest is closed unheard.
 constexpr std::size_t kMaxOverLimit = 64;
+
+// A search for an idle connection looks at this many, so that a flood of new ones cannot make it
+// dear.
+constexpr std::size_t kMaxLooks = 64;
 
 // While draining, peers that do not close when told are waited for by this grain.
 constexpr std::chrono::milliseconds kDrainSweepInterval{50};
@@ -27,7 +34,8 @@ void ConnectionCounts::add_to(Statistics& statistics) const {
   statistics.connections_accepted += accepted.load();
   statistics.connections_refused += refused.load();
   statistics.connections_stalled += stalled.load();
-  statistics.connections_open += open.load();
+  statistics.connections_evicted += evicted.load();
+  statistics.connections_open += open.load() + over_limit.load();
   statistics.pings += pings.load();
 }
 
@@ -39,14 +47,19 @@ ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake, const ServerOp
       log_(log),
       counts_(counts),
       on_empty_(std::move(on_empty)),
+      turns_(loop),
       context_{.loop = loop,
                .intake = intake,
                .options = options,
                .codec_options = {.max_payload_bytes = options.max_payload_bytes,
                                  .default_job = options.default_job,
                                  .bodies = &intake.spare_bodies()},
+               .turns = turns_,
                .receive_buffer = receive_buffer_,
+               .on_used = [this](Connection& connection) { move_to_end(connection); },
                .on_closed = [this](Connection& connection) { on_closed(connection); },
+               .on_admission = [this](Connection& connection) { return admit(connection); },
+               .on_watch_failed = [this](Connection&) { on_watch_failed(); },
                .on_ping = [this] { counts_.pings.fetch_add(1, std::memory_order_relaxed); }},
       sweep_timer_(loop.new_event(
           -1, EV_PERSIST,
@@ -66,22 +79,60 @@ void ConnectionTable::add(Descriptor socket, bool raw) {
 }
 
 void ConnectionTable::take(Descriptor socket, bool raw) {
-  // Those of all tables.
-  const std::uint64_t open = counts_.open.load() + 1;
-  const bool over_limit = open > options_.max_connections;
+  const bool over_limit = !has_room() && !close_an_idle_one();
   if (over_limit) counts_.refused.fetch_add(1);
   // A raw peer could not tell a refusal from an answer.
-  if (over_limit && (raw || open > options_.max_connections + kMaxOverLimit)) return;
+  if (over_limit && raw) return;
+  if (over_limit && counts_.over_limit.load() >= kMaxOverLimit) {
+    if (over_limit_.empty()) return;
+    over_limit_.front()->close();
+  }
   const Connection::Kind kind = over_limit ? Connection::Kind::over_limit
                                 : raw      ? Connection::Kind::raw
                                            : Connection::Kind::detect;
   const auto connection = std::make_shared<Connection>(context_, std::move(socket), kind);
-  connections_.emplace(connection.get(), connection);
-  counts_.open.fetch_add(1);
-  if (connections_.size() == 1) {
-    EventLoop::arm(*sweep_timer_, sweep_interval(options_.stall_timeout));
-  }
+  const bool first = empty();
+  ConnectionList& list = list_of(*connection);
+  connection->place = list.insert(list.end(), connection);
+  count_of(*connection).fetch_add(1);
+  if (first) EventLoop::arm(*sweep_timer_, sweep_interval(options_.stall_timeout));
   connection->open();
+}
+
+ConnectionList& ConnectionTable::list_of(const Connection& connection) {
+  return connection.kind() == Connection::Kind::over_limit ? over_limit_ : connections_;
+}
+
+std::atomic<std::uint64_t>& ConnectionTable::count_of(const Connection& connection) {
+  return connection.kind() == Connection::Kind::over_limit ? counts_.over_limit : counts_.open;
+}
+
+// Closes the connection that has been idle for longest, if one is. Those found busy are used, and
+// so go to the end: the next search does not meet them again.
+bool ConnectionTable::close_an_idle_one() {
+  for (std::size_t looks = std::min(connections_.size(), kMaxLooks); looks > 0; --looks) {
+    const std::shared_ptr<Connection> oldest = connections_.front();
+    if (oldest->is_idle()) {
+      counts_.evicted.fetch_add(1);
+      oldest->close();
+      return true;
+    }
+    move_to_end(*oldest);
+  }
+  return false;
+}
+
+void ConnectionTable::move_to_end(Connection& connection) {
+  ConnectionList& list = list_of(connection);
+  list.splice(list.end(), list, connection.place);
+}
+
+bool ConnectionTable::admit(Connection& connection) {
+  if (!has_room()) return false;
+  connections_.splice(connections_.end(), over_limit_, connection.place);
+  counts_.over_limit.fetch_sub(1);
+  counts_.open.fetch_add(1);
+  return true;
 }
 
 void ConnectionTable::drain() {
@@ -101,19 +152,25 @@ void ConnectionTable::sweep() {
 }
 
 void ConnectionTable::on_closed(Connection& connection) {
-  connections_.erase(&connection);
-  counts_.open.fetch_sub(1);
-  if (!connections_.empty()) return;
+  count_of(connection).fetch_sub(1);
+  list_of(connection).erase(connection.place);
+  if (!empty()) return;
   event_del(sweep_timer_.get());
   on_empty_();
+}
+
+void ConnectionTable::on_watch_failed() {
+  const int error = errno;
+  if (!error_lines_.allow()) return;
+  log_(LogLevel::error, "cannot wait for what a connection sends, so it is closed: {}",
+       std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's is
 }
 
 // Closing one changes the table, so whoever may close goes over a copy.
 std::vector<std::shared_ptr<Connection>> ConnectionTable::snapshot() const {
   loop_.assert_in_loop_thread();
-  std::vector<std::shared_ptr<Connection>> connections;
-  connections.reserve(connections_.size());
-  for (const auto& [key, connection] : connections_) connections.push_back(connection);
+  std::vector<std::shared_ptr<Connection>> connections(connections_.begin(), connections_.end());
+  connections.insert(connections.end(), over_limit_.begin(), over_limit_.end());
   return connections;
 }
 

@@ -1,11 +1,14 @@
 // All connections of a loop: takes new ones up to the server's bound, closes those that stall,
 // drains them. The loop's thread only.
+//
+// At the bound a new connection takes the place of the one that has been idle for longest. If none
+// is idle, its first request is answered busy, unless a place has become free by then; of these,
+// too, a new one takes the place of the oldest that has said nothing.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <memory>
-#include <unordered_map>
 
 #include "server/connection.h"
 #include "server/log.h"
@@ -17,7 +20,9 @@ struct ConnectionCounts {
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> refused{0};
   std::atomic<std::uint64_t> stalled{0};
-  std::atomic<std::uint64_t> open{0};
+  std::atomic<std::uint64_t> evicted{0};  // idle, for a new one
+  std::atomic<std::uint64_t> open{0};     // but for those over the limit
+  std::atomic<std::uint64_t> over_limit{0};
   std::atomic<std::uint64_t> pings{0};
 
   void add_to(Statistics& statistics) const;
@@ -40,12 +45,19 @@ class ConnectionTable {
   // Closes every connection now.
   void close_all();
 
-  [[nodiscard]] bool empty() const { return connections_.empty(); }
+  [[nodiscard]] bool empty() const { return connections_.empty() && over_limit_.empty(); }
 
  private:
   void take(Descriptor socket, bool raw);
+  [[nodiscard]] bool has_room() const { return counts_.open.load() < options_.max_connections; }
+  bool close_an_idle_one();
+  [[nodiscard]] ConnectionList& list_of(const Connection& connection);
+  [[nodiscard]] std::atomic<std::uint64_t>& count_of(const Connection& connection);
+  void move_to_end(Connection& connection);
+  [[nodiscard]] bool admit(Connection& connection);
   void sweep();
   void on_closed(Connection& connection);
+  void on_watch_failed();
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> snapshot() const;
 
   EventLoop& loop_;
@@ -54,9 +66,11 @@ class ConnectionTable {
   ConnectionCounts& counts_;
   const std::function<void()> on_empty_;
   std::array<char, std::size_t{64} << 10U> receive_buffer_;
+  TurnQueue turns_;
   ConnectionContext context_;
   UniqueEvent sweep_timer_;
-  std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
+  ConnectionList connections_;  // the least recently used first
+  ConnectionList over_limit_;   // likewise
   LineLimit error_lines_;
 };
 

@@ -79,8 +79,8 @@ JobKind* Dispatcher::find(std::string_view job) {
   return kind == kinds_.end() ? nullptr : &kind->second;
 }
 
-std::string Dispatcher::explain_missing(std::string_view job) const {
-  return handlers_.explain_missing(job);
+std::string Dispatcher::explain_missing(std::string_view job, bool with_suggestion) const {
+  return handlers_.explain_missing(job, with_suggestion);
 }
 
 std::size_t Dispatcher::admit(TaskPriority priority, std::size_t jobs) {

@@ -47,7 +47,8 @@ class Dispatcher {
 
   // nullptr when there is no such job.
   [[nodiscard]] JobKind* find(std::string_view job);
-  [[nodiscard]] std::string explain_missing(std::string_view job) const;
+  [[nodiscard]] std::size_t job_kinds() const { return kinds_.size(); }
+  [[nodiscard]] std::string explain_missing(std::string_view job, bool with_suggestion) const;
   [[nodiscard]] std::chrono::milliseconds default_timeout() const { return default_timeout_; }
   [[nodiscard]] bool draining() const { return draining_.load(); }
   [[nodiscard]] std::unique_ptr<JobBatch> new_batch() { return store_.take(); }

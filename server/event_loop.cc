@@ -8,8 +8,10 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace evpool {
@@ -71,7 +73,16 @@ void EventLoop::assert_in_loop_thread() const {
 
 void EventLoop::run() {
   adopt();
-  event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY);
+  if (event_base_loop(base_.get(), EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
+    throw std::system_error(errno, std::generic_category(), "the event loop failed");
+  }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void EventLoop::fail(std::exception_ptr why) {
+  assert_in_loop_thread();
+  failure_ = std::move(why);
+  exit();
 }
 
 void EventLoop::exit() { event_base_loopbreak(base_.get()); }
@@ -93,9 +104,13 @@ UniqueEvent EventLoop::new_event(int descriptor, short flags, event_callback_fn 
   return made;
 }
 
+bool EventLoop::watch(event& descriptor_event) {
+  return event_add(&descriptor_event, nullptr) == 0;
+}
+
 void EventLoop::arm(event& timer, std::chrono::milliseconds delay) {
   const timeval interval = {.tv_sec = delay.count() / 1000, .tv_usec = delay.count() % 1000 * 1000};
-  event_add(&timer, &interval);
+  if (event_add(&timer, &interval) != 0) throw std::bad_alloc();
 }
 
 void EventLoop::call_posted() {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -37,9 +38,12 @@ class EventLoop {
   void adopt();
   void assert_in_loop_thread() const;
 
-  // Runs until exit().
+  // Runs until exit(). Throws std::system_error when the kernel's side of the loop fails, or what
+  // fail() was given.
   void run();
   void exit();
+  // The loop's thread, in a callback: has run() end and throw this.
+  void fail(std::exception_ptr why);
 
   // Has the loop's thread call `function` soon; from any thread. What has not been called when the
   // loop is destroyed is destroyed uncalled.
@@ -48,7 +52,10 @@ class EventLoop {
   // Throws std::runtime_error. `flags` as for event_new; the event is not added yet.
   [[nodiscard]] UniqueEvent new_event(int descriptor, short flags, event_callback_fn callback,
                                       void* argument) const;
-  // (Re)arms a timer made by new_event(-1, 0 or EV_PERSIST, ...).
+  // Begins to wait for an event that new_event made of a descriptor; again is no change. False, and
+  // errno says why, if the kernel refuses: then nothing will ever be heard of the descriptor.
+  [[nodiscard]] static bool watch(event& descriptor_event);
+  // (Re)arms a timer made by new_event(-1, 0 or EV_PERSIST, ...). Throws std::bad_alloc.
   static void arm(event& timer, std::chrono::milliseconds delay);
 
  private:
@@ -61,6 +68,7 @@ class EventLoop {
   const std::unique_ptr<event_base, BaseDeleter> base_;
   std::atomic<std::thread::id> thread_;
   UniqueEvent wake_up_;
+  std::exception_ptr failure_;  // the loop's thread only
 
   Mutex posting_;
   std::vector<std::function<void()>> posted_ EVPOOL_GUARDED_BY(posting_);

@@ -41,7 +41,8 @@ void Handlers::for_each(const std::function<void(std::string_view, const Handler
   for (const auto& [name, entry] : entries_) visit(name, entry.handler);
 }
 
-std::string Handlers::explain_missing(std::string_view name) const {
+std::string Handlers::explain_missing(std::string_view name, bool with_suggestion) const {
+  if (!with_suggestion) return fmt::format("no job '{}'", name);
   std::vector<std::string> known;
   for (const auto& [known_name, entry] : entries_) known.push_back(known_name);
   return fmt::format("no job '{}'{}", name, suggest(name, known));

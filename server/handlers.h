@@ -28,8 +28,10 @@ class Handlers {
   // Calls visit(name, handler) for each, by name; what it is given lives as long as this does.
   void for_each(const std::function<void(std::string_view, const Handler&)>& visit) const;
 
-  // "no job 'uper' (did you mean 'upper'?)"
-  [[nodiscard]] std::string explain_missing(std::string_view name) const;
+  // "no job 'uper' (did you mean 'upper'?)"; the suggestion costs a comparison with each job.
+  [[nodiscard]] std::string explain_missing(std::string_view name,
+                                            bool with_suggestion = true) const;
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
   // One line each, by name: "upper  the payload in upper case (ASCII)".
   [[nodiscard]] std::string list() const;

@@ -18,6 +18,9 @@ TaskPriority task_priority(Priority priority) {
   return TaskPriority::normal;
 }
 
+// About 50 us for those of a round together.
+constexpr std::size_t kMaxComparisonsInRound = 128;
+
 // Where the payload goes in the batch.
 void keep_payload(const FrameView& request, JobBatch& batch, Job& job) {
   if (request.body != nullptr) {
@@ -47,8 +50,7 @@ void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) 
   }
   JobKind* const kind = find(request.name);
   if (kind == nullptr) {
-    refuse(path, to,
-           {.status = Status::not_found, .payload = dispatcher_.explain_missing(request.name)});
+    refuse(path, to, {.status = Status::not_found, .payload = explain_missing(request.name)});
     return;
   }
   wake_at_end_of_round();
@@ -107,9 +109,19 @@ JobKind* Intake::find(std::string_view job) {
   return last_found_;
 }
 
+// A suggestion costs more than the rest of a refusal, so a round makes only a few: people who
+// mistype get theirs, and a flood of unknown names costs no more than one of known ones.
+std::string Intake::explain_missing(std::string_view job) {
+  wake_at_end_of_round();
+  const bool with_suggestion = comparisons_in_round_ < kMaxComparisonsInRound;
+  if (with_suggestion) comparisons_in_round_ += dispatcher_.job_kinds();
+  return dispatcher_.explain_missing(job, with_suggestion);
+}
+
 void Intake::wake_at_end_of_round() {
   if (round_begun_) return;
   round_begun_ = true;
+  comparisons_in_round_ = 0;
   round_began_at_ = Clock::now();
   // Made active now, it comes after all that is active already: libevent appends.
   event_active(end_of_round_.get(), EV_TIMEOUT, 0);

@@ -49,6 +49,7 @@ class Intake {
   static constexpr std::size_t kMaxTasks = 32;
 
   [[nodiscard]] JobKind* find(std::string_view job);
+  [[nodiscard]] std::string explain_missing(std::string_view job);
   void wake_at_end_of_round();
   void open_batch(ReplyPath& path, TaskPriority priority);
   void close_batch();
@@ -58,6 +59,7 @@ class Intake {
   Dispatcher& dispatcher_;
   const UniqueEvent end_of_round_;
   bool round_begun_ = false;
+  std::size_t comparisons_in_round_ = 0;  // of unknown names with known ones
   Clock::time_point round_began_at_;
   JobKind* last_found_ = nullptr;
 

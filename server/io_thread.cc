@@ -8,9 +8,11 @@
 namespace evpool {
 
 IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
-                   ConnectionCounts& counts, std::function<void()> on_drained)
+                   ConnectionCounts& counts, std::function<void()> on_drained,
+                   std::function<void()> on_failed)
     : options_(options),
       on_drained_(std::move(on_drained)),
+      on_failed_(std::move(on_failed)),
       intake_(loop_, dispatcher),
       connections_(loop_, intake_, options, log, counts, [this] { on_no_connection(); }) {}
 
@@ -26,8 +28,14 @@ void IoThread::add_endpoint(Descriptor socket, std::span<const std::uint16_t> ow
 
 void IoThread::start(const std::string& name) {
   const AllSignalsBlocked inherited_by_the_thread;
-  const auto run_it = [](void* self) -> void* {
-    static_cast<IoThread*>(self)->run();
+  const auto run_it = [](void* argument) -> void* {
+    auto& self = *static_cast<IoThread*>(argument);
+    try {
+      self.run();
+    } catch (const std::exception&) {
+      self.failure_ = std::current_exception();
+      self.on_failed_();
+    }
     return nullptr;
   };
   const int error = pthread_create(&thread_, nullptr, run_it, this);
@@ -52,7 +60,11 @@ void IoThread::finish() {
 }
 
 void IoThread::open() {
-  for (const auto& endpoint : endpoints_) endpoint->open();
+  try {
+    for (const auto& endpoint : endpoints_) endpoint->open();
+  } catch (const std::exception&) {
+    loop_.fail(std::current_exception());
+  }
 }
 
 void IoThread::add_connection(Descriptor socket, bool raw) {

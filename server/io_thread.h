@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
@@ -26,9 +27,11 @@ namespace evpool {
 class IoThread {
  public:
   // What is given must outlive this. `on_drained` is called on this thread, possibly more than
-  // once, when it has begun to drain and no connection is left. Throws std::runtime_error.
+  // once, when it has begun to drain and no connection is left; `on_failed`, when the loop of a
+  // thread of its own has failed. Throws std::runtime_error.
   IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
-           ConnectionCounts& counts, std::function<void()> on_drained);
+           ConnectionCounts& counts, std::function<void()> on_drained,
+           std::function<void()> on_failed);
   // As finish() and close_connections().
   ~IoThread();
   IoThread(const IoThread&) = delete;
@@ -42,19 +45,21 @@ class IoThread {
   // Runs the loop in a thread of its own, with all asynchronous signals blocked. Throws
   // std::system_error.
   void start(const std::string& name);
-  // Runs the loop in this thread, until exit().
+  // Runs the loop in this thread, until exit(). Throws as EventLoop::run().
   void run() { loop_.run(); }
   // Any thread. Has the loop end, be it running already or not.
   void exit();
   // Ends the thread if there is one, and hands over what was received. The calling thread is the
   // loop's from now on.
   void finish();
+  // After finish(): what its loop threw, if it did, in a thread of its own.
+  [[nodiscard]] std::exception_ptr failure() const { return failure_; }
   // REQUIRES: finish() was called, by this thread.
   void close_connections() { connections_.close_all(); }
 
   // On this thread, as all below.
 
-  // Begins to receive datagrams.
+  // Begins to receive datagrams. If it cannot, the loop fails.
   void open();
   void add_connection(Descriptor socket, bool raw);
   // Answers what has arrived, and receives no more.
@@ -69,6 +74,7 @@ class IoThread {
 
   const ServerOptions& options_;
   const std::function<void()> on_drained_;
+  const std::function<void()> on_failed_;
   EventLoop loop_;
   Intake intake_;
   ConnectionTable connections_;
@@ -77,6 +83,7 @@ class IoThread {
   std::atomic<bool> drained_{false};
   pthread_t thread_{};
   bool started_ = false;
+  std::exception_ptr failure_;  // written by the thread, read when it has been joined
 };
 
 }  // namespace evpool

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace evpool {
@@ -33,12 +34,14 @@ Listener::Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const L
           socket_.get(), EV_READ | EV_PERSIST,
           [](int, short, void* self) { static_cast<Listener*>(self)->accept_some(); }, this)),
       resume_timer_(loop.new_event(
-          -1, 0,
-          [](int, short, void* self) {
-            event_add(static_cast<Listener*>(self)->acceptable_.get(), nullptr);
-          },
-          this)) {
-  event_add(acceptable_.get(), nullptr);
+          -1, 0, [](int, short, void* self) { static_cast<Listener*>(self)->resume(); }, this)) {
+  if (!EventLoop::watch(*acceptable_)) {
+    throw std::system_error(errno, std::generic_category(), "cannot wait for connections");
+  }
+}
+
+void Listener::resume() {
+  if (!EventLoop::watch(*acceptable_)) back_off(errno);
 }
 
 bool Listener::accept_some() {

@@ -29,6 +29,7 @@ class Listener {
 
  private:
   void back_off(int error);
+  void resume();
   void turn_one_away();
 
   const Take take_;

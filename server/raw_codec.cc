@@ -12,6 +12,8 @@ class RawCodec final : public StreamCodec {
   explicit RawCodec(const CodecOptions& options) : default_job_(options.default_job) {}
 
   void push(std::string_view bytes) override { chunk_ = bytes; }
+  // The first next() after a push uses all of it.
+  void hold_input() override {}
   bool inside_request() const override { return false; }
   bool ordered() const override { return true; }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <exception>
 #include <stdexcept>
 #include <utility>
 
@@ -105,8 +106,9 @@ class Server::Implementation {
                      .on_exception = {}},
                     options_.default_timeout, [this] { post_exit_when_drained(); }) {
     for (std::size_t i = 0; i < options_.io_threads; ++i) {
-      io_threads_.push_back(std::make_unique<IoThread>(dispatcher_, options_, log_, counts_,
-                                                       [this] { post_exit_when_drained(); }));
+      io_threads_.push_back(std::make_unique<IoThread>(
+          dispatcher_, options_, log_, counts_, [this] { post_exit_when_drained(); },
+          [this] { post_exit(); }));
     }
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
@@ -141,8 +143,17 @@ class Server::Implementation {
     for (const auto& io_thread : io_threads_) {
       io_thread->loop().post([&io_thread] { io_thread->open(); });
     }
-    io_threads_.front()->run();
-    for (const auto& io_thread : io_threads_) io_thread->finish();
+    std::exception_ptr failure;
+    try {
+      io_threads_.front()->run();
+    } catch (const std::exception&) {
+      failure = std::current_exception();
+    }
+    for (const auto& io_thread : io_threads_) {
+      io_thread->finish();
+      if (!failure) failure = io_thread->failure();
+    }
+    if (failure) std::rethrow_exception(failure);
     for (const auto& io_thread : io_threads_) io_thread->close_connections();
     return {.still_running = dispatcher_.in_flight(), .statistics = statistics()};
   }
@@ -246,6 +257,11 @@ class Server::Implementation {
   // Any thread.
   void post_exit_when_drained() {
     first_loop().post([this] { exit_when_drained(); });
+  }
+
+  // Any thread.
+  void post_exit() {
+    first_loop().post([this] { first_loop().exit(); });
   }
 
   // Called whenever one of these may have become true.

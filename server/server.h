@@ -97,7 +97,9 @@ class Server {
   // In the order of the options: tcp, tcp_raw, udp.
   [[nodiscard]] const std::vector<Listening>& listening() const;
 
-  // Serves until drain() has been called and has finished.
+  // Serves until drain() has been called and has finished. Throws std::system_error when the kernel
+  // refuses what an I/O thread cannot do without (epoll); the destructor then answers what is in
+  // flight shutting_down.
   DrainReport run();
 
   // Accept nothing new, finish what was accepted; returns at once. Further calls change nothing.

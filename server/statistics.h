@@ -24,6 +24,7 @@ struct Statistics {
   std::uint64_t connections_accepted = 0;
   std::uint64_t connections_refused = 0;  // over max_connections, or no descriptor left
   std::uint64_t connections_stalled = 0;  // closed after stall_timeout
+  std::uint64_t connections_evicted = 0;  // closed idle, for a new one at max_connections
   std::uint64_t connections_open = 0;     // now
 };
 

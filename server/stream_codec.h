@@ -42,8 +42,10 @@ class StreamCodec {
   // what was received elsewhere.
   [[nodiscard]] virtual std::span<char> body_space() { return {}; }
   virtual void body_received(std::size_t) {}
-  // `bytes` must stay valid until next() says need_more.
+  // `bytes` must stay valid until next() says need_more or hold_input() is called.
   virtual void push(std::string_view bytes) = 0;
+  // Copies what next() has not used yet, so that the pushed memory may be used again.
+  virtual void hold_input() = 0;
   // The peer has sent its last byte; next() may still have a request.
   virtual void end_of_input() {}
   [[nodiscard]] virtual Item next(Decoded& decoded) = 0;

@@ -28,6 +28,7 @@ class TextCodec final : public StreamCodec {
     if (!broken_) lines_.push(bytes);
   }
 
+  void hold_input() override { lines_.hold_input(); }
   void end_of_input() override { lines_.finish(); }
   bool inside_request() const override { return lines_.inside_line(); }
   bool ordered() const override { return true; }

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -12,8 +14,10 @@
 namespace evpool {
 namespace {
 
-// System calls in one turn of the loop, before the connections have theirs.
-constexpr int kReceiveQuotaBatches = 4;
+// In one turn of the loop, before the connections have theirs: system calls, and datagrams, of
+// which one call may give 2,048 (32 buffers of 64 segments).
+constexpr int kTurnBatches = 4;
+constexpr std::size_t kTurnDatagrams = 512;
 // And in the last turn, before a drain: all that the receive buffer can hold, within reason.
 constexpr int kDrainQuotaBatches = 4096;
 
@@ -28,18 +32,20 @@ UdpEndpoint::UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& o
       socket_(std::move(socket)),
       readable_(loop.new_event(
           socket_.get(), EV_READ | EV_PERSIST,
-          [](int, short, void* argument) {
-            auto& self = *static_cast<UdpEndpoint*>(argument);
-            for (int i = 0; i < kReceiveQuotaBatches && self.receive_batch(); ++i) {
-            }
-          },
-          this)),
+          [](int, short, void* self) { static_cast<UdpEndpoint*>(self)->take_turn(); }, this)),
       receiver_(socket_, options.udp_offload),
       offload_(options.udp_offload) {}
 
 void UdpEndpoint::open() {
   loop_.assert_in_loop_thread();
-  event_add(readable_.get(), nullptr);
+  if (EventLoop::watch(*readable_)) return;
+  throw std::system_error(errno, std::generic_category(), "cannot wait for datagrams");
+}
+
+void UdpEndpoint::take_turn() {
+  taken_in_turn_ = 0;
+  for (int i = 0; i < kTurnBatches && taken_in_turn_ < kTurnDatagrams && receive_batch(); ++i) {
+  }
 }
 
 void UdpEndpoint::drain() {
@@ -93,10 +99,13 @@ bool UdpEndpoint::receive_batch() {
   const bool more =
       receiver_.receive([this](const ReceivedDatagram& datagram) { take_datagram(datagram); });
   dropped_by_kernel_.store(receiver_.dropped(), std::memory_order_relaxed);
+  send_datagrams(socket_, pongs_, offload_);
+  pongs_.clear();
   return more;
 }
 
 void UdpEndpoint::take_datagram(const ReceivedDatagram& datagram) {
+  ++taken_in_turn_;
   const std::string_view bytes = datagram.bytes;
   const PeerAddress& peer = datagram.peer;
   const std::size_t limit_bytes = peer.is_loopback() ? kMaxDatagramBytes : kMaxRemoteDatagramBytes;
@@ -139,11 +148,9 @@ void UdpEndpoint::take_request(const Origin& origin, const FrameView& request, F
                        options_.max_payload_bytes));
   } else if (request.header.type == FrameType::ping) {
     pings_.fetch_add(1, std::memory_order_relaxed);
-    Replies pong;
-    append_header({.type = FrameType::pong, .id = to.id}, pong.bytes);
-    pong.mark(to.id);
-    pong.peers.push_back(origin.peer);
-    send_datagrams(socket_, pong, offload_);
+    append_header({.type = FrameType::pong, .id = to.id}, pongs_.bytes);
+    pongs_.mark(to.id);
+    pongs_.peers.push_back(origin.peer);
   } else {
     intake_.take(*this, to, request);
   }

@@ -33,6 +33,7 @@ class UdpEndpoint final : public ReplyPath {
               std::span<const std::uint16_t> own_ports, Descriptor socket);
 
   // The loop's thread only. REQUIRES: owned by a shared_ptr.
+  // Throws std::system_error when the loop cannot watch the socket.
   void open();
   // Has what has arrived answered, and receives no more.
   void drain();
@@ -48,6 +49,7 @@ class UdpEndpoint final : public ReplyPath {
                                                         std::size_t datagram_bytes);
 
  private:
+  void take_turn();
   // Receives one batch; false when nothing more is there.
   bool receive_batch();
   void take_datagram(const ReceivedDatagram& datagram);
@@ -65,6 +67,8 @@ class UdpEndpoint final : public ReplyPath {
   // The loop's thread only.
   UniqueEvent readable_;
   DatagramReceiver receiver_;
+  std::size_t taken_in_turn_ = 0;
+  Replies pongs_;  // of the batch under way, not yet sent
 
   std::atomic<bool> offload_;
   std::atomic<std::uint64_t> ignored_{0};

@@ -80,6 +80,11 @@ class Peer {
     EXPECT_EQ(have, space.size()) << "the stream ended or nothing came";
     return have;
   }
+  // What is there now; returns how much it was.
+  std::size_t receive_now(std::span<char> space) {
+    const ssize_t received = recv(socket_, space.data(), space.size(), MSG_DONTWAIT);
+    return received > 0 ? static_cast<std::size_t>(received) : 0;
+  }
   // Up to where the server closes; a reset counts as an end only when `may_reset`.
   std::string receive_to_end(bool may_reset = false) {
     std::string received;

@@ -107,6 +107,7 @@ TEST(BuiltinJobs, stats_tells_every_count_in_the_order_of_the_struct) {
   next.connections_accepted = 11;
   next.connections_refused = 12;
   next.connections_stalled = 13;
+  next.connections_evicted = 14;
   next.connections_open = 18'446'744'073'709'551'615U;
   add_statistics_job(handlers, [&next] { return next; });
   const Reply reply = call(handlers, "stats", "ignored");
@@ -114,7 +115,7 @@ TEST(BuiltinJobs, stats_tells_every_count_in_the_order_of_the_struct) {
   EXPECT_EQ(reply.payload,
             "received 1\ncompleted 2\nfailed 3\nexpired 4\ncancelled 5\nrefused 6\nundelivered 7\n"
             "pings 8\ndatagrams_ignored 9\ndatagrams_dropped 10\nconnections_accepted 11\n"
-            "connections_refused 12\nconnections_stalled 13\n"
+            "connections_refused 12\nconnections_stalled 13\nconnections_evicted 14\n"
             "connections_open 18446744073709551615\n");
   next.received = 100;  // asked anew each time
   EXPECT_TRUE(call(handlers, "stats", "").payload.starts_with("received 100\n"));

@@ -347,8 +347,8 @@ TEST(ServerTcp, one_connection_too_many_is_told_so_in_its_own_tongue) {
   options.max_connections = 1;
   RunningServer server(options);
   Peer first = Peer::tcp(server.tcp());
-  first.send(request_frame(1, "echo", ""));
-  first.receive_frame();
+  first.send(request_frame(1, "hold", "held"));  // not idle
+  server.gate.wait_until_entered();
   Peer frames = Peer::tcp(server.tcp());
   frames.send(request_frame(7, "echo", ""));
   const Frame reply = frames.receive_frame();
@@ -364,8 +364,8 @@ TEST(ServerTcp, one_connection_too_many_is_told_so_in_its_own_tongue) {
   pinging.send(ping);
   EXPECT_EQ(pinging.receive_frame().header.type, FrameType::pong);
   EXPECT_EQ(pinging.receive_to_end(), "") << "or pings would keep it";
-  first.send(request_frame(2, "echo", "unharmed"));
-  EXPECT_EQ(first.receive_frame().payload, "unharmed");
+  server.gate.open();
+  EXPECT_EQ(first.receive_frame().payload, "held");
   EXPECT_EQ(server.drain().statistics.connections_refused, 3U);
 }
 

@@ -4,16 +4,19 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <map>
 #include <mutex>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "tests/failing_pthread_create.h"
 #include "tests/peer.h"
+#include "tests/unit/server/failing_epoll.h"
 #include "tests/unit/server/running_server.h"
 
 EVPOOL_DEFINE_FAILING_PTHREAD_CREATE
@@ -187,7 +190,7 @@ TEST(Server, its_stats_balance_and_count_the_request_that_asks) {
   EXPECT_EQ(counts["received"] - 1, counts["completed"] + counts["failed"] + counts["expired"] +
                                         counts["cancelled"] + counts["refused"]);
   EXPECT_EQ(counts["connections_open"], 1U);
-  EXPECT_EQ(counts.size(), 14U);
+  EXPECT_EQ(counts.size(), 15U);
   EXPECT_EQ(server->statistics().completed, 2U);
 }
 
@@ -274,6 +277,38 @@ TEST(Server, says_what_it_does_to_its_log) {
   server.drain();
   EXPECT_NE(lines.find("bytes granted"), std::string::npos) << lines;
   EXPECT_NE(lines.find("draining: 0 requests in flight"), std::string::npos) << lines;
+}
+
+TEST(Server, run_throws_when_the_kernel_fails_its_loop) {
+  Handlers handlers;
+  add_builtin_jobs(handlers);
+  Server server(local_options(), std::move(handlers));
+  const FailingEpollWait failing(EBADF);
+  try {
+    static_cast<void>(server.run());
+    FAIL() << "it returned";
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code().value(), EBADF);
+    EXPECT_NE(std::string(error.what()).find("the event loop failed"), std::string::npos);
+  }
+}
+
+TEST(Server, run_throws_when_no_socket_can_be_watched) {
+  Handlers handlers;
+  add_builtin_jobs(handlers);
+  ServerOptions options = local_options();
+  options.io_threads = 2;
+  Server server(options, std::move(handlers));
+  const FailingEpollCtl failing(ENOSPC);
+  EXPECT_THROW(static_cast<void>(server.run()), std::system_error);
+}
+
+TEST(Server, a_listener_that_cannot_be_watched_fails_the_construction) {
+  Handlers handlers;
+  add_builtin_jobs(handlers);
+  ServerOptions options = local_options();
+  const FailingEpollCtl failing(ENOSPC);
+  EXPECT_ANY_THROW(Server(options, std::move(handlers)));
 }
 
 }  // namespace
