@@ -30,11 +30,12 @@ void FrameSplitter::body_received(std::size_t bytes) {
 
 void FrameSplitter::push(std::string_view bytes) {
   assert(input_.empty());
+  if (!held_input_.empty()) std::string().swap(held_input_);
   input_ = bytes;
 }
 
 void FrameSplitter::hold_input() {
-  if (input_.empty() || !held_input_.empty()) return;
+  if (input_.empty() || !held_input_.empty()) return;  // or it is held already
   held_input_ = input_;
   input_ = held_input_;
   to_release_ = true;

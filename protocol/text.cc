@@ -25,11 +25,12 @@ std::string format_text_reply(Status status, std::string payload) {
 
 void LineSplitter::push(std::string_view bytes) {
   assert(input_.empty());
+  if (!held_input_.empty()) std::string().swap(held_input_);
   input_ = bytes;
 }
 
 void LineSplitter::hold_input() {
-  if (input_.empty() || !held_input_.empty()) return;
+  if (input_.empty() || !held_input_.empty()) return;  // or it is held already
   held_input_ = input_;
   input_ = held_input_;
 }

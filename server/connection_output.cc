@@ -15,7 +15,7 @@ namespace evpool {
 namespace {
 
 // A remainder is sent by the loop in pieces of this size; libevent's default is 16 KiB.
-constexpr std::size_t kMaxSingleWriteBytes = std::size_t{1} << 20U;
+constexpr std::size_t kMaxSingleWriteBytes = std::size_t{256} << 10U;
 // The end of a payload this large is sent from a copy, by a system call of its own.
 constexpr std::size_t kTailedBytes = std::size_t{256} << 10U;
 constexpr std::size_t kTailBytes = std::size_t{4} << 10U;

@@ -119,7 +119,7 @@ class ConnectionTest : public testing::Test {
 
 TEST_F(ConnectionTest, a_turn_ends_after_so_many_requests_and_the_rest_is_not_lost) {
   open();
-  constexpr std::size_t kPings = 3 * TurnBudget::kMaxRequests + 10;
+  constexpr std::size_t kPings = 20 * TurnBudget::kMaxRequests + 10;
   std::string pings;
   for (std::size_t i = 0; i < kPings; ++i) pings += ping_frame(i);
   peer_.send(pings);
