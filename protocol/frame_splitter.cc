@@ -101,8 +101,10 @@ FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
     return fail(error);
   }
   const std::size_t payload_bytes = frame.header.payload_bytes;
-  const bool whole = payload_bytes < kDirectBytes && payload_bytes <= max_payload_bytes_;
   const std::size_t named_bytes = kFrameHeaderBytes + frame.header.name_bytes;
+  const bool small = payload_bytes < kDirectBytes && payload_bytes <= max_payload_bytes_;
+  const bool at_hand = kept_.empty() && input_.size() >= named_bytes + payload_bytes;
+  const bool whole = small && (at_hand || can_keep(named_bytes + payload_bytes));
   const std::size_t wanted_bytes = whole ? named_bytes + payload_bytes : named_bytes;
   const std::string_view bytes = gather(wanted_bytes);
   if (bytes.empty()) return Item::need_more;
@@ -116,7 +118,7 @@ FrameSplitter::Item FrameSplitter::next_header(FrameView& frame) {
     skip_bytes_ = frame.header.payload_bytes;
     return Item::oversize;
   }
-  if (!begin_body(frame)) {
+  if (small || !begin_body(frame)) {
     skip_bytes_ = frame.header.payload_bytes;
     return Item::no_memory;
   }
@@ -129,11 +131,11 @@ bool FrameSplitter::begin_body(const FrameView& frame) {
   try {
     if (bodies_ != nullptr) body_frame_.payload = bodies_->take(payload_bytes);
     body_frame_.payload.reserve(payload_bytes);
+    body_frame_.name = frame.name;
   } catch (const std::bad_alloc&) {
     return false;
   }
   body_frame_.header = frame.header;
-  body_frame_.name = frame.name;
   body_bytes_ = 0;
   in_body_ = true;
   return true;
@@ -157,6 +159,16 @@ void FrameSplitter::grow_body() {
   if (body_bytes_ < body_frame_.payload.size()) return;
   const std::size_t payload_bytes = body_frame_.header.payload_bytes;
   body_frame_.payload.resize(std::min(payload_bytes, body_bytes_ + kBodyStepBytes));
+}
+
+// Whether there is memory for keeping so many bytes.
+bool FrameSplitter::can_keep(std::size_t bytes) noexcept {
+  try {
+    kept_.reserve(bytes);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 // The next `bytes` bytes, whether kept or just pushed; empty, and all input kept, when there are

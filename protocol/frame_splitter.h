@@ -33,7 +33,7 @@ class FrameSplitter {
     need_more,  // everything pushed has been consumed
     frame,      // `frame` holds the next one
     oversize,   // `frame` holds header and name; the payload will be skipped; the stream goes on
-    no_memory,  // likewise, for want of memory for a payload within the limit
+    no_memory,  // likewise, for want of memory for a payload within the limit, however small
     malformed,  // see error(); frame.header.id as in decode_header; the stream is over
   };
 
@@ -72,6 +72,7 @@ class FrameSplitter {
   [[nodiscard]] bool begin_body(const FrameView& frame);
   [[nodiscard]] bool fill_body();
   void grow_body();
+  [[nodiscard]] bool can_keep(std::size_t bytes) noexcept;
   [[nodiscard]] std::string_view gather(std::size_t bytes);
   void consume(std::size_t bytes);
   [[nodiscard]] Item fail(FrameError error);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
 #include <utility>
 
 namespace evpool {
@@ -12,15 +13,13 @@ TextRequest parse_text_request(std::string_view line) {
   return {.job = line.substr(0, space), .payload = line.substr(space + 1)};
 }
 
-std::string format_text_reply(Status status, std::string payload) {
-  if (status == Status::ok) return payload;
+void append_text_head(Status status, std::string& payload, std::string& out) {
+  if (status == Status::ok) return;
   std::replace_if(
       payload.begin(), payload.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  std::string line = "ERR ";
-  line += name_of(status);
-  if (!payload.empty()) line += ' ';
-  line += payload;
-  return line;
+  out += "ERR ";
+  out += name_of(status);
+  if (!payload.empty()) out += ' ';
 }
 
 void LineSplitter::push(std::string_view bytes) {
@@ -86,18 +85,30 @@ LineSplitter::Item LineSplitter::next_raw(std::string_view& line) {
   }
   input_.remove_prefix(whole ? end + 1 : input_.size());
   if (!whole && !finished_) {
-    kept_.append(piece);
-    return Item::need_more;
+    if (keep(piece)) return Item::need_more;
+    skipping_ = true;
+    return Item::no_memory;
   }
   if (!whole && piece.empty() && kept_.empty()) return Item::need_more;
   if (kept_.empty()) {
     line = piece;
     return Item::line;
   }
-  kept_.append(piece);
+  if (!keep(piece)) return Item::no_memory;
   line_ = std::exchange(kept_, {});
   line = line_;
   return Item::line;
+}
+
+// False, and nothing is kept: there is no memory.
+bool LineSplitter::keep(std::string_view piece) noexcept {
+  try {
+    kept_.append(piece);
+    return true;
+  } catch (const std::bad_alloc&) {
+    kept_.clear();
+    return false;
+  }
 }
 
 }  // namespace evpool

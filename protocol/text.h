@@ -24,9 +24,10 @@ struct TextRequest {
 // REQUIRES: `line` is without its line end. The views point into it.
 [[nodiscard]] TextRequest parse_text_request(std::string_view line);
 
-// The answer to a job, without a line end: the payload when it is ok, else "ERR status message".
-// A message's line ends become spaces, so that an error is always one line.
-[[nodiscard]] std::string format_text_reply(Status status, std::string payload);
+// An answer is a head, the payload and a line end. Appends the head: nothing when the status is ok,
+// else "ERR status" and a space if a message follows. The message's line ends become spaces, so
+// that an error is always one line.
+void append_text_head(Status status, std::string& payload, std::string& out);
 
 // Cuts a stream of bytes, arriving in any pieces, into lines ended by LF or CR LF. Empty lines are
 // passed over. Keeps at most kMaxTextLineBytes, and, after hold_input(), what was pushed last.
@@ -36,6 +37,7 @@ class LineSplitter {
     need_more,  // everything pushed has been consumed
     line,       // `line` holds the next one
     too_long,   // a line over the limit was begun and is being skipped
+    no_memory,  // likewise, for want of memory to keep its beginning
   };
 
   // REQUIRES: the previous bytes are consumed; `bytes` stays valid until next() says need_more or
@@ -54,6 +56,7 @@ class LineSplitter {
  private:
   void skip_empty_lines();
   [[nodiscard]] Item next_raw(std::string_view& line);
+  [[nodiscard]] bool keep(std::string_view piece) noexcept;
 
   std::string_view input_;
   std::string held_input_;  // where input_ is after hold_input()

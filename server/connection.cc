@@ -1,6 +1,5 @@
 #include "server/connection.h"
 
-#include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "protocol/frame.h"
+#include "server/refusal.h"
 
 namespace evpool {
 namespace {
@@ -288,13 +288,11 @@ void Connection::take_request(const FrameView& request) {
   const ReplyTo to = {.id = request.header.id};
   if (kind_ == Kind::over_limit && context_.on_admission(*this)) kind_ = Kind::detect;
   if (kind_ == Kind::over_limit) {
-    context_.intake.refuse(
-        *this, to, {.status = Status::busy, .payload = "the server has too many connections"});
+    context_.intake.refuse(*this, to, refusal(Status::busy, "the server has too many connections"));
     finish();
   } else if (in_flight >= context_.options.max_in_flight_per_connection) {
     context_.intake.refuse(
-        *this, to,
-        {.status = Status::busy, .payload = "too many requests of this connection are unanswered"});
+        *this, to, refusal(Status::busy, "too many requests of this connection are unanswered"));
   } else {
     context_.intake.take(*this, to, request);
   }
@@ -369,27 +367,15 @@ void Connection::send_pongs() {
   if (news) advance();
 }
 
-void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {
-  if (reply.payload.size() > UINT32_MAX) {
-    reply = {
-        .status = Status::too_large,
-        .payload = fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size())};
-  }
-  codec_->encode(to.id, reply, replies.bytes);
-  if (reply.payload.size() >= ConnectionOutput::kReferenceBytes && !codec_->ordered()) {
-    replies.add_large(std::move(reply.payload));
-  } else {
-    replies.bytes += reply.payload;
-  }
+void Connection::encode(const ReplyTo& to, Reply& reply, Replies& replies) const {
+  codec_->encode(to.id, reply, replies);
   replies.mark(to.id);
 }
 
 std::size_t Connection::send(Replies& replies) noexcept {
   const std::size_t answers = replies.count();
   std::size_t undelivered = 0;
-  if (output_.send(replies, undelivered)) {
-    context_.loop.post([self = shared_from_this(), this] { advance(); });
-  }
+  if (output_.send(replies, undelivered)) output_.call_loop();
   return answers - undelivered;
 }
 

@@ -86,7 +86,7 @@ class Connection final : public ReplyPath {
 
   // Any thread.
   [[nodiscard]] bool gone() const override { return gone_.load(); }
-  void encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept override;
+  void encode(const ReplyTo& to, Reply& reply, Replies& replies) const override;
   std::size_t send(Replies& replies) noexcept override;
 
  private:

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -70,7 +71,7 @@ ConnectionOutput::ConnectionOutput(const EventLoop& loop, int descriptor, const 
 
 // --- Sending -----------------------------------------------------------------------------------
 
-bool ConnectionOutput::send(Replies& replies, std::size_t& undelivered) {
+bool ConnectionOutput::send(Replies& replies, std::size_t& undelivered) noexcept {
   undelivered = replies.count();
   bool news = false;
   {
@@ -78,11 +79,7 @@ bool ConnectionOutput::send(Replies& replies, std::size_t& undelivered) {
     if (descriptor_ < 0 || write_failed_) {
       in_flight_.fetch_sub(replies.count());
     } else {
-      const std::uint64_t begin = appended_bytes_;
-      const std::span<const Replies::Mark> answers =
-          ordered_ ? write_in_order_locked(replies) : write_unordered_locked(replies);
-      in_flight_.fetch_sub(answers.size());
-      undelivered = settle_locked(begin, answers);
+      undelivered = ordered_ ? send_in_order_locked(replies) : send_unordered_locked(replies);
       news = is_news_locked();
     }
   }
@@ -92,6 +89,11 @@ bool ConnectionOutput::send(Replies& replies, std::size_t& undelivered) {
   return news;
 }
 
+void ConnectionOutput::call_loop() {
+  bufferevent_trigger(stream_.get(), EV_WRITE,
+                      BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
 bool ConnectionOutput::write(std::string_view bytes) {
   const Lock lock(*this);
   if (descriptor_ < 0 || write_failed_) return false;
@@ -99,7 +101,8 @@ bool ConnectionOutput::write(std::string_view bytes) {
   return is_news_locked();
 }
 
-std::span<const Replies::Mark> ConnectionOutput::write_unordered_locked(Replies& replies) {
+std::size_t ConnectionOutput::send_unordered_locked(Replies& replies) noexcept {
+  const std::uint64_t begin = appended_bytes_;
   std::size_t written = 0;
   for (Replies::Large& large : replies.large) {
     write_locked(std::string_view(replies.bytes).substr(written, large.at - written));
@@ -107,10 +110,27 @@ std::span<const Replies::Mark> ConnectionOutput::write_unordered_locked(Replies&
     written = large.at;
   }
   write_locked(std::string_view(replies.bytes).substr(written));
-  return replies.marks;
+  in_flight_.fetch_sub(replies.count());
+  return settle_locked(begin, replies.marks);
 }
 
-std::span<const Replies::Mark> ConnectionOutput::write_in_order_locked(const Replies& replies) {
+// Without memory for keeping an answer until its turn, the connection breaks.
+std::size_t ConnectionOutput::send_in_order_locked(const Replies& replies) noexcept {
+  const std::size_t held_before = order_.held();
+  try {
+    const std::uint64_t begin = appended_bytes_;
+    write_locked(put_in_order_locked(replies));
+    in_flight_.fetch_sub(in_turn_.size());
+    return settle_locked(begin, in_turn_);
+  } catch (const std::bad_alloc&) {
+    write_failed_ = true;
+    // Those of before that had their turn now are lost with it.
+    return replies.count() + held_before - order_.held();
+  }
+}
+
+// What can leave now: those answers whose turn it is, and those kept before that follow them.
+std::string ConnectionOutput::put_in_order_locked(const Replies& replies) {
   in_turn_.clear();
   std::string bytes;
   std::string kept;
@@ -126,14 +146,13 @@ std::span<const Replies::Mark> ConnectionOutput::write_in_order_locked(const Rep
       in_turn_.push_back({.end = bytes.size()});
     }
   }
-  write_locked(bytes);
-  return in_turn_;
+  return bytes;
 }
 
 // Remembers which of the answers, appended from `begin` on, have not been sent whole. Returns how
-// many have not even been appended.
+// many never will be.
 std::size_t ConnectionOutput::settle_locked(std::uint64_t begin,
-                                            std::span<const Replies::Mark> answers) {
+                                            std::span<const Replies::Mark> answers) noexcept {
   if (!write_armed_.load() && !write_failed_) return 0;
   const std::uint64_t sent = sent_bytes_locked();
   unsent_ends_.erase(unsent_ends_.begin(),
@@ -141,13 +160,21 @@ std::size_t ConnectionOutput::settle_locked(std::uint64_t begin,
   std::size_t lost = 0;
   for (const Replies::Mark& answer : answers) {
     const std::uint64_t end = begin + answer.end;
-    if (end > appended_bytes_) {
-      ++lost;
-    } else if (end > sent) {
-      unsent_ends_.push_back(end);
-    }
+    if (end > sent && !remember_unsent_locked(end)) ++lost;
   }
   return lost;
+}
+
+// False: nothing more will be sent.
+bool ConnectionOutput::remember_unsent_locked(std::uint64_t end) noexcept {
+  if (write_failed_) return false;
+  try {
+    unsent_ends_.push_back(end);
+    return true;
+  } catch (const std::bad_alloc&) {
+    write_failed_ = true;
+    return false;
+  }
 }
 
 // Sends what the socket takes now; the rest is left to the loop.
@@ -173,7 +200,12 @@ void ConnectionOutput::write_large_locked(std::string& payload) {
     write_locked({tail.data(), tail_bytes});
     return;
   }
-  std::unique_ptr<HeldPayload> held(new HeldPayload{std::move(payload), spare_});
+  std::unique_ptr<HeldPayload> held(new (std::nothrow) HeldPayload{{}, spare_});
+  if (!held) {
+    write_failed_ = true;
+    return;
+  }
+  held->bytes = std::move(payload);
   const std::size_t left_bytes = held->bytes.size() - sent;
   const bool appended =
       evbuffer_add_reference(bufferevent_get_output(stream_.get()), held->bytes.data() + sent,

@@ -26,17 +26,14 @@ namespace evpool {
 
 class ConnectionOutput {
  public:
-  // From here on a payload is handed to libevent by reference: below, the copy is cheaper than the
-  // bookkeeping: libevent allocates a chain for each reference.
-  static constexpr std::size_t kReferenceBytes = std::size_t{16} << 10U;
-
   struct Bounds {
     std::size_t bytes = 0;     // that wait to be sent, or for their turn
     std::size_t requests = 0;  // if the order is kept: in flight
   };
 
-  // The loop calls `on_sent` when it has sent a remainder, and `on_failure` when it could not, with
-  // `argument`. What is given must outlive this, but for the descriptor. Throws std::runtime_error.
+  // The loop calls `on_sent` when it has sent a remainder, or after call_loop(), and `on_failure`
+  // when it could not, with `argument`. What is given must outlive this, but for the descriptor.
+  // Throws std::runtime_error.
   ConnectionOutput(const EventLoop& loop, int descriptor, const Bounds& bounds, SpareBodies& spare,
                    bufferevent_data_cb on_sent, bufferevent_event_cb on_failure, void* argument);
   ConnectionOutput(const ConnectionOutput&) = delete;
@@ -44,10 +41,13 @@ class ConnectionOutput {
 
   // --- Sending. Each says whether the connection is to look at state(), on the loop's thread.
 
-  // Sends and clears the answers. `undelivered`: how many could not be.
-  [[nodiscard]] bool send(Replies& replies, std::size_t& undelivered);
+  // Sends and clears the answers. `undelivered`: how many could not be. Without memory for what
+  // the socket does not take, or for an answer whose turn it is not, the connection breaks.
+  [[nodiscard]] bool send(Replies& replies, std::size_t& undelivered) noexcept;
   // What is no answer.
   [[nodiscard]] bool write(std::string_view bytes);
+  // Has the loop call `on_sent` soon.
+  void call_loop();
 
   // --- The loop's thread only.
 
@@ -93,11 +93,13 @@ class ConnectionOutput {
   };
 
   // REQUIRES: the bufferevent is locked.
-  // Both return the answers that were written, whose ends count from the first byte written.
-  [[nodiscard]] std::span<const Replies::Mark> write_unordered_locked(Replies& replies);
-  [[nodiscard]] std::span<const Replies::Mark> write_in_order_locked(const Replies& replies);
+  // Both return how many answers will never be sent.
+  [[nodiscard]] std::size_t send_unordered_locked(Replies& replies) noexcept;
+  [[nodiscard]] std::size_t send_in_order_locked(const Replies& replies) noexcept;
+  [[nodiscard]] std::string put_in_order_locked(const Replies& replies);
   [[nodiscard]] std::size_t settle_locked(std::uint64_t begin,
-                                          std::span<const Replies::Mark> answers);
+                                          std::span<const Replies::Mark> answers) noexcept;
+  [[nodiscard]] bool remember_unsent_locked(std::uint64_t end) noexcept;
   void write_locked(std::string_view bytes);
   void write_large_locked(std::string& payload);
   [[nodiscard]] std::size_t send_now_locked(std::string_view bytes);
@@ -121,7 +123,7 @@ class ConnectionOutput {
   ReplyOrder order_;
   // Where answers end that had not been sent whole when they were appended.
   std::vector<std::uint64_t> unsent_ends_;
-  std::vector<Replies::Mark> in_turn_;  // what write_in_order_locked has just written
+  std::vector<Replies::Mark> in_turn_;  // what put_in_order_locked has just put there
 
   // Raised by the loop, lowered under the lock.
   std::atomic<std::size_t> in_flight_{0};

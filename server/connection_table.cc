@@ -5,7 +5,6 @@
 #include <cstring>
 #include <exception>
 #include <utility>
-#include <vector>
 
 namespace evpool {
 namespace {
@@ -135,20 +134,32 @@ bool ConnectionTable::admit(Connection& connection) {
   return true;
 }
 
+// Calls `visit` with each connection; it may close that one. Needs no memory.
+template <typename Visit>
+void ConnectionTable::for_each(Visit visit) {
+  loop_.assert_in_loop_thread();
+  for (ConnectionList* const list : {&connections_, &over_limit_}) {
+    for (auto place = list->begin(); place != list->end();) {
+      const std::shared_ptr<Connection> connection = *place++;
+      visit(*connection);
+    }
+  }
+}
+
 void ConnectionTable::drain() {
   if (!empty()) EventLoop::arm(*sweep_timer_, kDrainSweepInterval);
-  for (const auto& connection : snapshot()) connection->drain();
+  for_each([](Connection& connection) { connection.drain(); });
 }
 
 void ConnectionTable::close_all() {
-  for (const auto& connection : snapshot()) connection->close();
+  for_each([](Connection& connection) { connection.close(); });
 }
 
 void ConnectionTable::sweep() {
   const Clock::time_point now = Clock::now();
-  for (const auto& connection : snapshot()) {
-    if (connection->close_if_stalled(now)) counts_.stalled.fetch_add(1);
-  }
+  for_each([this, now](Connection& connection) {
+    if (connection.close_if_stalled(now)) counts_.stalled.fetch_add(1);
+  });
 }
 
 void ConnectionTable::on_closed(Connection& connection) {
@@ -164,14 +175,6 @@ void ConnectionTable::on_watch_failed() {
   if (!error_lines_.allow()) return;
   log_(LogLevel::error, "cannot wait for what a connection sends, so it is closed: {}",
        std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's is
-}
-
-// Closing one changes the table, so whoever may close goes over a copy.
-std::vector<std::shared_ptr<Connection>> ConnectionTable::snapshot() const {
-  loop_.assert_in_loop_thread();
-  std::vector<std::shared_ptr<Connection>> connections(connections_.begin(), connections_.end());
-  connections.insert(connections.end(), over_limit_.begin(), over_limit_.end());
-  return connections;
 }
 
 }  // namespace evpool

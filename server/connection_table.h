@@ -58,7 +58,8 @@ class ConnectionTable {
   void sweep();
   void on_closed(Connection& connection);
   void on_watch_failed();
-  [[nodiscard]] std::vector<std::shared_ptr<Connection>> snapshot() const;
+  template <typename Visit>
+  void for_each(Visit visit);
 
   EventLoop& loop_;
   const ServerOptions& options_;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <ctime>
 #include <exception>
-#include <optional>
+#include <new>
 #include <tuple>
 #include <utility>
+
+#include "server/refusal.h"
 
 namespace evpool {
 namespace {
@@ -18,8 +20,18 @@ constexpr std::size_t kJobsPerLook = 8;
 // A reply's memory is used again for the next payload, unless it is much.
 constexpr std::size_t kMaxReusedBytes = std::size_t{16} << 10U;
 
-Reply shutting_down() {
-  return {.status = Status::shutting_down, .payload = "the server is shutting down"};
+Reply shutting_down() { return refusal(Status::shutting_down, "the server is shutting down"); }
+
+// The answer to a job that was taken and not run.
+Reply unrun(Status why) {
+  switch (why) {
+    case Status::cancelled:
+      return refusal(why, "the peer has gone");
+    case Status::expired:
+      return refusal(why, "the deadline passed before the job could start");
+    default:
+      return shutting_down();
+  }
 }
 
 // Of the kernel's clock; it moves every 1 to 10 ms, and asking costs a fifth of asking for the
@@ -34,9 +46,9 @@ Reply call(const Handler& handler, Request& request) noexcept {
   try {
     return handler(request);
   } catch (const std::exception& error) {
-    return Reply::failed(error.what());
+    return refusal(Status::failed, error.what());
   } catch (...) {
-    return Reply::failed("the handler threw something that is no std::exception");
+    return refusal(Status::failed, "the handler threw something that is no std::exception");
   }
 }
 
@@ -146,9 +158,9 @@ void Dispatcher::run(std::unique_ptr<JobBatch> held) noexcept {
     bool all_ran = true;
     while (batch.next < next_look) {
       const Job& job = batch.jobs[batch.next];
-      std::optional<Reply> refusal = refusal_of(batch, job, now);
-      all_ran = all_ran && !refusal;
-      Reply reply = refusal ? std::move(*refusal) : run_job(batch, job);
+      const Status obstacle = obstacle_to(batch, job, now);
+      if (obstacle != Status::ok) all_ran = false;
+      Reply reply = obstacle == Status::ok ? run_job(batch, job) : unrun(obstacle);
       answer(batch, reply, outcomes);
       // The memory of what is sent serves for the next payload.
       if (reply.payload.capacity() <= kMaxReusedBytes) {
@@ -174,36 +186,33 @@ void Dispatcher::discard(std::unique_ptr<JobBatch> batch) noexcept {
   waiting(batch->priority).fetch_sub(batch->jobs_left());
   Outcomes outcomes{};
   for (; batch->next < batch->jobs.size(); ++batch->next) {
-    Reply reply = draining()
-                      ? shutting_down()
-                      : Reply{.status = Status::busy, .payload = "the server's queue is full"};
+    Reply reply =
+        draining() ? shutting_down() : refusal(Status::busy, "the server's queue is full");
     answer(*batch, reply, outcomes);
   }
   deliver(*batch, outcomes);
   give_back(std::move(batch));
 }
 
-// The answer to a job that is not to be run any more.
-std::optional<Reply> Dispatcher::refusal_of(const JobBatch& batch, const Job& job,
-                                            Clock::time_point now) const noexcept {
-  if (stop_.stop_requested()) return shutting_down();
-  if (batch.path->gone()) {
-    return Reply{.status = Status::cancelled, .payload = "the peer has gone"};
-  }
-  if (now >= job.deadline) {
-    return Reply{.status = Status::expired,
-                 .payload = "the deadline passed before the job could start"};
-  }
-  return std::nullopt;
+// Why a job is not to be run any more; ok: it is.
+Status Dispatcher::obstacle_to(const JobBatch& batch, const Job& job,
+                               Clock::time_point now) const noexcept {
+  if (stop_.stop_requested()) return Status::shutting_down;
+  if (batch.path->gone()) return Status::cancelled;
+  return now >= job.deadline ? Status::expired : Status::ok;
 }
 
 Reply Dispatcher::run_job(JobBatch& batch, const Job& job) noexcept {
   Request& request = batch.request;
-  request.job.assign(job.kind->name());
-  if (job.in_body) {
-    request.payload = std::move(batch.bodies[job.payload_at]);
-  } else {
-    request.payload.assign(batch.bytes, job.payload_at, job.payload_bytes);
+  try {
+    request.job.assign(job.kind->name());
+    if (job.in_body) {
+      request.payload = std::move(batch.bodies[job.payload_at]);
+    } else {
+      request.payload.assign(batch.bytes, job.payload_at, job.payload_bytes);
+    }
+  } catch (const std::bad_alloc&) {
+    return refusal(Status::busy, kOutOfMemory);
   }
   request.priority = job.priority;
   request.deadline = job.deadline;
@@ -212,9 +221,16 @@ Reply Dispatcher::run_job(JobBatch& batch, const Job& job) noexcept {
   return call(job.kind->handler(), request);
 }
 
-// Appends the answer to the batch's next job.
+// Appends the answer to the batch's next job. If there is no memory for it, what is gathered
+// leaves, and a short answer has its place.
 void Dispatcher::answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept {
-  batch.path->encode(batch.reply_to(batch.next), reply, batch.replies);
+  try {
+    batch.path->encode(batch.reply_to(batch.next), reply, batch.replies);
+  } catch (const std::bad_alloc&) {
+    batch.replies.drop_unmarked();
+    if (!batch.replies.empty()) deliver(batch, outcomes);
+    append_short_answer(*batch.path, batch.reply_to(batch.next), reply, batch.replies);
+  }
   ++outcomes[static_cast<std::size_t>(reply.status)];
 }
 

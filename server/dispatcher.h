@@ -9,7 +9,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -83,10 +82,10 @@ class Dispatcher {
 
   void run(std::unique_ptr<JobBatch> batch) noexcept;
   void discard(std::unique_ptr<JobBatch> batch) noexcept;
-  [[nodiscard]] std::optional<Reply> refusal_of(const JobBatch& batch, const Job& job,
-                                                Clock::time_point now) const noexcept;
+  [[nodiscard]] Status obstacle_to(const JobBatch& batch, const Job& job,
+                                   Clock::time_point now) const noexcept;
   Reply run_job(JobBatch& batch, const Job& job) noexcept;
-  static void answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept;
+  void answer(JobBatch& batch, Reply& reply, Outcomes& outcomes) noexcept;
   static void count_run_times(const JobBatch& batch, std::size_t first,
                               std::chrono::nanoseconds took) noexcept;
   void deliver(JobBatch& batch, Outcomes& outcomes) noexcept;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "protocol/frame_splitter.h"
+#include "server/refusal.h"
 #include "server/stream_codec.h"
 
 namespace evpool {
@@ -38,28 +39,36 @@ class FrameCodec final : public StreamCodec {
         break;
     }
     if (item == FrameSplitter::Item::oversize) {
-      decoded.refusal = {
-          .status = Status::too_large,
-          .payload = fmt::format("the payload is {} bytes, the limit {}",
-                                 decoded.request.header.payload_bytes, max_payload_bytes_)};
+      decoded.refusal = refusal(Status::too_large, [&] {
+        return fmt::format("the payload is {} bytes, the limit {}",
+                           decoded.request.header.payload_bytes, max_payload_bytes_);
+      });
       return Item::refused;
     }
     if (item == FrameSplitter::Item::no_memory) {
-      decoded.refusal = {.status = Status::busy,
-                         .payload = fmt::format("no memory for the payload of {} bytes",
-                                                decoded.request.header.payload_bytes)};
+      decoded.refusal = refusal(Status::busy, [&] {
+        return fmt::format("no memory for the payload of {} bytes",
+                           decoded.request.header.payload_bytes);
+      });
       return Item::refused;
     }
     return Item::request;
   }
 
-  void encode(std::uint64_t id, Reply& reply, std::string& out) const override {
-    append_reply_header(id, reply.status, static_cast<std::uint32_t>(reply.payload.size()), out);
+  void encode(std::uint64_t id, Reply& reply, Replies& replies) const override {
+    if (reply.payload.size() > UINT32_MAX) {
+      reply = refusal(Status::too_large, [&] {
+        return fmt::format("the reply of {} bytes does not fit a frame", reply.payload.size());
+      });
+    }
+    append_reply_header(id, reply.status, static_cast<std::uint32_t>(reply.payload.size()),
+                        replies.bytes);
+    replies.append_payload(std::move(reply.payload));
   }
 
  private:
   static Item broken(Decoded& decoded, FrameError error) {
-    decoded.refusal = {.status = Status::bad_request, .payload = std::string(explain(error))};
+    decoded.refusal = refusal(Status::bad_request, explain(error));
     return Item::broken;
   }
 

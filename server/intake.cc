@@ -1,7 +1,10 @@
 #include "server/intake.h"
 
+#include <new>
 #include <span>
 #include <utility>
+
+#include "server/refusal.h"
 
 namespace evpool {
 namespace {
@@ -40,17 +43,19 @@ Intake::Intake(EventLoop& loop, Dispatcher& dispatcher)
     : loop_(loop),
       dispatcher_(dispatcher),
       end_of_round_(loop.new_event(
-          -1, 0, [](int, short, void* self) { static_cast<Intake*>(self)->submit(); }, this)) {}
+          -1, 0, [](int, short, void* self) { static_cast<Intake*>(self)->submit(); }, this)) {
+  for (std::vector<Task>& tasks : tasks_) tasks.reserve(kMaxTasks);
+}
 
-void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) {
+void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) noexcept {
   loop_.assert_in_loop_thread();
   if (dispatcher_.draining()) {
-    refuse(path, to, {.status = Status::shutting_down, .payload = "the server is shutting down"});
+    refuse(path, to, refusal(Status::shutting_down, "the server is shutting down"));
     return;
   }
   JobKind* const kind = find(request.name);
   if (kind == nullptr) {
-    refuse(path, to, {.status = Status::not_found, .payload = explain_missing(request.name)});
+    refuse(path, to, refusal(Status::not_found, [&] { return explain_missing(request.name); }));
     return;
   }
   wake_at_end_of_round();
@@ -60,8 +65,6 @@ void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) 
   if (open_ != nullptr && (!brief || open_->path.get() != &path || open_->priority != priority)) {
     close_batch();
   }
-  if (open_ == nullptr) open_batch(path, priority);
-
   const auto timeout = request.header.timeout_ms == 0
                            ? dispatcher_.default_timeout()
                            : std::chrono::milliseconds(request.header.timeout_ms);
@@ -69,23 +72,38 @@ void Intake::take(ReplyPath& path, const ReplyTo& to, const FrameView& request) 
              .deadline = round_began_at_ + timeout,
              .id = to.id,
              .priority = request.header.priority};
-  keep_payload(request, *open_, job);
-  open_->jobs.push_back(job);
-  if (to.origin != nullptr) open_->origins.push_back(*to.origin);
+  try {
+    if (open_ == nullptr) open_batch(path, priority);
+    keep_payload(request, *open_, job);
+    if (to.origin != nullptr) open_->origins.push_back(*to.origin);
+    open_->jobs.push_back(job);
+  } catch (const std::bad_alloc&) {
+    // A payload that no job refers to does no harm.
+    if (open_ != nullptr && open_->origins.size() > open_->jobs.size()) open_->origins.pop_back();
+    refuse(path, to, refusal(Status::busy, kOutOfMemory));
+    return;
+  }
   if (!brief || open_->jobs.size() == JobBatch::kMaxJobs ||
       open_->bytes.size() >= JobBatch::kMaxBytes || job.in_body) {
     close_batch();
   }
 }
 
-void Intake::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) {
+void Intake::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) noexcept {
   loop_.assert_in_loop_thread();
   wake_at_end_of_round();
   if (refused_path_.get() != &path || refusals_.count() == JobBatch::kMaxJobs) {
     send_refusals();
     refused_path_ = path.shared_from_this();
   }
-  path.encode(to, reply, refusals_);
+  try {
+    path.encode(to, reply, refusals_);
+  } catch (const std::bad_alloc&) {
+    refusals_.drop_unmarked();
+    send_refusals();
+    refused_path_ = path.shared_from_this();
+    append_short_answer(path, to, reply, refusals_);
+  }
   dispatcher_.count_refused(reply.status);
 }
 
@@ -146,8 +164,7 @@ void Intake::close_batch() {
   auto batch = std::move(open_);
   const std::size_t admitted = dispatcher_.admit(batch->priority, batch->jobs.size());
   for (std::size_t i = admitted; i < batch->jobs.size(); ++i) {
-    refuse(*batch->path, batch->reply_to(i),
-           {.status = Status::busy, .payload = "the server's queue is full"});
+    refuse(*batch->path, batch->reply_to(i), refusal(Status::busy, "the server's queue is full"));
   }
   batch->jobs.resize(admitted);
   if (admitted == 0) {

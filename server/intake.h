@@ -4,7 +4,7 @@
 // the round ends: a worker that is woken finds all of it. Requests that follow one another on the
 // same path become one batch, unless their handler takes long enough that each is better on its
 // own. Refusals are sent together, too. Everything is bounded: a batch, and what is taken before
-// it is handed over.
+// it is handed over. A request for which there is no memory is answered busy.
 //
 // The loop's thread only.
 #pragma once
@@ -31,9 +31,9 @@ class Intake {
   Intake& operator=(const Intake&) = delete;
 
   // Takes the request; its one answer goes to `to` on `path`, now or later.
-  void take(ReplyPath& path, const ReplyTo& to, const FrameView& request);
+  void take(ReplyPath& path, const ReplyTo& to, const FrameView& request) noexcept;
   // Counts and answers a request that never becomes a job.
-  void refuse(ReplyPath& path, const ReplyTo& to, Reply reply);
+  void refuse(ReplyPath& path, const ReplyTo& to, Reply reply) noexcept;
 
   // Counts answers that were taken to be sent, and could not be.
   void count_undelivered(std::size_t answers) { dispatcher_.count_undelivered(answers); }

@@ -1,5 +1,6 @@
 #include "server/job_batch.h"
 
+#include <new>
 #include <utility>
 
 namespace evpool {
@@ -10,7 +11,20 @@ void empty(std::string& string, std::size_t max_kept_bytes) {
   if (string.capacity() > max_kept_bytes) string.shrink_to_fit();
 }
 
+// As above, but there is always room for a short answer.
+void empty(Replies& replies, std::size_t max_kept_bytes) {
+  replies.clear();
+  if (replies.bytes.capacity() <= max_kept_bytes) return;
+  try {
+    replies = Replies();
+  } catch (const std::bad_alloc&) {
+    // Then it stays large.
+  }
+}
+
 }  // namespace
+
+JobBatchStore::JobBatchStore() { kept_.reserve(kMaxKept); }
 
 std::unique_ptr<JobBatch> JobBatchStore::take() {
   {
@@ -24,17 +38,16 @@ std::unique_ptr<JobBatch> JobBatchStore::take() {
   return std::make_unique<JobBatch>();
 }
 
-void JobBatchStore::give_back(std::unique_ptr<JobBatch> batch) {
+void JobBatchStore::give_back(std::unique_ptr<JobBatch> batch) noexcept {
   // Outside the lock: it may be the connection's last owner.
   batch->path.reset();
   batch->jobs.clear();
   batch->next = 0;
   batch->bodies.clear();
   batch->origins.clear();
-  batch->replies.clear();
   empty(batch->bytes, kMaxKeptBytes);
   empty(batch->request.payload, kMaxKeptBytes);
-  empty(batch->replies.bytes, kMaxKeptBytes);
+  empty(batch->replies, kMaxKeptBytes);
   const MutexLock lock(mutex_);
   if (kept_.size() < kMaxKept) kept_.push_back(std::move(batch));
 }

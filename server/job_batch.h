@@ -59,8 +59,10 @@ struct JobBatch {
 // The batches that are not in use. Any thread.
 class JobBatchStore {
  public:
+  JobBatchStore();
+  // Throws std::bad_alloc.
   [[nodiscard]] std::unique_ptr<JobBatch> take();
-  void give_back(std::unique_ptr<JobBatch> batch);
+  void give_back(std::unique_ptr<JobBatch> batch) noexcept;
 
  private:
   // More are not kept, nor is the memory of one that an unusual load made large.

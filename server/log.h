@@ -1,4 +1,5 @@
-// What a server says: formatted, handed to the sink of its options. Thread-safe if the sink is.
+// What a server says: formatted, handed to the sink of its options. Thread-safe if the sink is. A
+// line for which there is no memory, or at which the sink throws, is lost: nothing hangs on it.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,8 +18,12 @@ class Log {
 
   template <typename... Arguments>
   void operator()(LogLevel level, fmt::format_string<Arguments...> format,
-                  Arguments&&... arguments) const {
-    if (sink_) sink_(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+                  Arguments&&... arguments) const noexcept {
+    if (!sink_) return;
+    try {
+      sink_(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+    } catch (...) {
+    }
   }
 
  private:

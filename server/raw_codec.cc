@@ -25,8 +25,9 @@ class RawCodec final : public StreamCodec {
     return Item::request;
   }
 
-  void encode(std::uint64_t /*id*/, Reply& reply, std::string& /*out*/) const override {
-    reply.payload = format_text_reply(reply.status, std::move(reply.payload));
+  void encode(std::uint64_t /*id*/, Reply& reply, Replies& replies) const override {
+    append_text_head(reply.status, reply.payload, replies.bytes);
+    replies.bytes += reply.payload;
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "server/refusal.h"
 #include "server/replies.h"
 #include "server/request.h"
 #include "server/socket.h"
@@ -27,8 +28,6 @@ struct ReplyTo {
 // Shared by the loop and by every batch of jobs that owes it an answer, so it outlives the socket's
 // peer; it never leads to another peer than the one that asked. All methods may be called from any
 // thread.
-//
-// Running out of memory in them ends the process: going on would leave a request unanswered.
 class ReplyPath : public std::enable_shared_from_this<ReplyPath> {
  public:
   ReplyPath() = default;
@@ -40,11 +39,22 @@ class ReplyPath : public std::enable_shared_from_this<ReplyPath> {
   [[nodiscard]] virtual bool gone() const = 0;
 
   // Appends the one answer to `to`. What this path cannot carry is replaced by a too_large one;
-  // reply.status says in the end what was appended. The payload may be moved from.
-  virtual void encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept = 0;
+  // reply.status says in the end what was appended. The payload may be moved from. Throws
+  // std::bad_alloc; then replies.drop_unmarked() takes back what there is of it. A short answer in
+  // empty replies needs no memory.
+  virtual void encode(const ReplyTo& to, Reply& reply, Replies& replies) const = 0;
 
   // Sends what was appended, and clears it; returns how many answers could be delivered.
   virtual std::size_t send(Replies& replies) noexcept = 0;
 };
+
+// Appends an answer in place of one that there was no memory for; a job that has run has failed
+// then. REQUIRES: `replies` is empty.
+[[gnu::cold]] inline void append_short_answer(const ReplyPath& path, const ReplyTo& to,
+                                              Reply& reply, Replies& replies) noexcept {
+  if (reply.status == Status::ok) reply.status = Status::failed;
+  reply.payload = kOutOfMemory;
+  path.encode(to, reply, replies);
+}
 
 }  // namespace evpool

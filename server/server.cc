@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <ctime>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -104,15 +105,19 @@ class Server::Implementation {
                      // What is left of a long batch is given back to wait behind all others.
                      .own_tasks_first = false,
                      .on_exception = {}},
-                    options_.default_timeout, [this] { post_exit_when_drained(); }) {
+                    options_.default_timeout, [this] { look_if_drained(); }) {
     for (std::size_t i = 0; i < options_.io_threads; ++i) {
       io_threads_.push_back(std::make_unique<IoThread>(
-          dispatcher_, options_, log_, counts_, [this] { post_exit_when_drained(); },
+          dispatcher_, options_, log_, counts_, [this] { look_if_drained(); },
           [this] { post_exit(); }));
     }
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
     for (Descriptor& socket : udp_) add_endpoints(std::move(socket));
+    look_if_drained_ = first_loop().new_event(
+        -1, EV_PERSIST,
+        [](int, short, void* self) { static_cast<Implementation*>(self)->exit_when_drained(); },
+        this);
     drain_timer_ = first_loop().new_event(
         -1, 0,
         [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
@@ -218,10 +223,15 @@ class Server::Implementation {
       io_thread.add_connection(std::move(socket), raw);
       return;
     }
-    // A std::function must be copyable, and a descriptor is not.
-    auto held = std::make_shared<Descriptor>(std::move(socket));
-    io_thread.loop().post(
-        [&io_thread, held, raw] { io_thread.add_connection(std::move(*held), raw); });
+    try {
+      // A std::function must be copyable, and a descriptor is not.
+      auto held = std::make_shared<Descriptor>(std::move(socket));
+      io_thread.loop().post(
+          [&io_thread, held, raw] { io_thread.add_connection(std::move(*held), raw); });
+    } catch (const std::bad_alloc&) {
+      counts_.accepted.fetch_add(1);
+      counts_.refused.fetch_add(1);
+    }
   }
 
   void begin_drain() {
@@ -254,10 +264,8 @@ class Server::Implementation {
     EventLoop::arm(*grace_timer_, kStopGrace);
   }
 
-  // Any thread.
-  void post_exit_when_drained() {
-    first_loop().post([this] { exit_when_drained(); });
-  }
+  // Any thread; without memory, which a worker that answers the last request may not have.
+  void look_if_drained() { event_active(look_if_drained_.get(), 0, 0); }
 
   // Any thread.
   void post_exit() {
@@ -289,6 +297,7 @@ class Server::Implementation {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::size_t next_io_thread_ = 0;
   bool draining_ = false;
+  UniqueEvent look_if_drained_;
   UniqueEvent drain_timer_;
   UniqueEvent grace_timer_;
 };

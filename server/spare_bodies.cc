@@ -4,6 +4,8 @@
 
 namespace evpool {
 
+SpareBodies::SpareBodies() { kept_.reserve(kMaxKept); }
+
 std::string SpareBodies::take(std::size_t bytes) {
   {
     const MutexLock lock(mutex_);
@@ -20,18 +22,30 @@ std::string SpareBodies::take(std::size_t bytes) {
   return made;
 }
 
-void SpareBodies::give_back(std::string body) {
+void SpareBodies::give_back(std::string body) noexcept {
   if (body.capacity() < kLeastBytes || body.capacity() > kMaxKeptBytes) return;
   body.clear();
-  std::vector<std::string> freed;  // after the lock
-  const MutexLock lock(mutex_);
-  while (kept_.size() == kMaxKept || kept_bytes_ + body.capacity() > kMaxKeptBytes) {
-    kept_bytes_ -= kept_.front().capacity();
-    freed.push_back(std::move(kept_.front()));
-    kept_.erase(kept_.begin());
+  while (!keep(body)) {
+    const std::string freed = take_oldest();  // without the lock
   }
+}
+
+// False: there is no room for it.
+bool SpareBodies::keep(std::string& body) {
+  const MutexLock lock(mutex_);
+  if (kept_.size() == kMaxKept || kept_bytes_ + body.capacity() > kMaxKeptBytes) return false;
   kept_bytes_ += body.capacity();
   kept_.push_back(std::move(body));
+  return true;
+}
+
+std::string SpareBodies::take_oldest() {
+  const MutexLock lock(mutex_);
+  if (kept_.empty()) return {};
+  std::string oldest = std::move(kept_.front());
+  kept_.erase(kept_.begin());
+  kept_bytes_ -= oldest.capacity();
+  return oldest;
 }
 
 std::size_t SpareBodies::kept_bytes() {

@@ -19,9 +19,10 @@ class SpareBodies final : public BodySource {
  public:
   static constexpr std::size_t kMaxKeptBytes = std::size_t{256} << 20U;
 
+  SpareBodies();
   std::string take(std::size_t bytes) override;
   // What is too small to matter, or would be over the bound, is freed.
-  void give_back(std::string body);
+  void give_back(std::string body) noexcept;
   [[nodiscard]] std::size_t kept_bytes();
 
  private:
@@ -29,6 +30,9 @@ class SpareBodies final : public BodySource {
   static constexpr std::size_t kLeastBytes = std::size_t{64} << 10U;
   // A payload is not given memory that it would leave mostly unused.
   static constexpr std::size_t kMostTimesLarger = 2;
+
+  [[nodiscard]] bool keep(std::string& body);
+  [[nodiscard]] std::string take_oldest();
 
   Mutex mutex_;
   std::vector<std::string> kept_ EVPOOL_GUARDED_BY(mutex_);  // the oldest first

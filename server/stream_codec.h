@@ -13,6 +13,7 @@
 
 #include "protocol/frame.h"
 #include "protocol/frame_splitter.h"
+#include "server/replies.h"
 #include "server/request.h"
 
 namespace evpool {
@@ -54,8 +55,10 @@ class StreamCodec {
 
   // Whether replies must leave in the order of the requests, their ids being 0, 1, 2, ...
   [[nodiscard]] virtual bool ordered() const = 0;
-  // Appends what goes before reply.payload, which may be rewritten.
-  virtual void encode(std::uint64_t id, Reply& reply, std::string& out) const = 0;
+  // Appends the answer, without its mark. What this protocol cannot carry is replaced by too_large;
+  // reply.status says in the end what was appended. The payload may be moved from. Throws
+  // std::bad_alloc.
+  virtual void encode(std::uint64_t id, Reply& reply, Replies& replies) const = 0;
 };
 
 // What all codecs of a server have in common.

@@ -3,8 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
+#include "server/refusal.h"
 #include "server/stream_codec.h"
 
 namespace evpool {
@@ -40,16 +39,19 @@ class TextCodec final : public StreamCodec {
     if (item == LineSplitter::Item::need_more) return Item::need_more;
     decoded.request = {.header = {.id = next_id_++}};
     if (item == LineSplitter::Item::too_long) {
-      decoded.refusal = {
-          .status = Status::too_large,
-          .payload = fmt::format("the line is longer than {} bytes; send a frame instead",
-                                 kMaxTextLineBytes)};
+      decoded.refusal = refusal(Status::too_large, [] {
+        return fmt::format("the line is longer than {} bytes; send a frame instead",
+                           kMaxTextLineBytes);
+      });
+      return Item::refused;
+    }
+    if (item == LineSplitter::Item::no_memory) {
+      decoded.refusal = refusal(Status::busy, kOutOfMemory);
       return Item::refused;
     }
     const TextRequest request = parse_text_request(line);
     if (request.job.empty()) {
-      decoded.refusal = {.status = Status::bad_request,
-                         .payload = "a line is a job name, a space and a payload"};
+      decoded.refusal = refusal(Status::bad_request, "a line is a job name, a space and a payload");
       return Item::refused;
     }
     decoded.request.name = request.job;
@@ -57,9 +59,10 @@ class TextCodec final : public StreamCodec {
     return Item::request;
   }
 
-  void encode(std::uint64_t /*id*/, Reply& reply, std::string& /*out*/) const override {
-    reply.payload = format_text_reply(reply.status, std::move(reply.payload));
-    reply.payload += '\n';
+  void encode(std::uint64_t /*id*/, Reply& reply, Replies& replies) const override {
+    append_text_head(reply.status, reply.payload, replies.bytes);
+    replies.bytes += reply.payload;
+    replies.bytes += '\n';
   }
 
  private:
@@ -67,8 +70,8 @@ class TextCodec final : public StreamCodec {
     if (refused_) return Item::need_more;
     refused_ = true;
     decoded.request = {.header = {.id = next_id_++}};
-    decoded.refusal = {.status = Status::bad_request,
-                       .payload = "neither a frame nor a line of text (TLS is not spoken here)"};
+    decoded.refusal =
+        refusal(Status::bad_request, "neither a frame nor a line of text (TLS is not spoken here)");
     return Item::broken;
   }
 

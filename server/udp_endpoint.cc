@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include "protocol/frame.h"
 #include "protocol/text.h"
+#include "server/refusal.h"
 
 namespace evpool {
 namespace {
@@ -56,26 +58,31 @@ void UdpEndpoint::drain() {
   readable_.reset();
 }
 
-void UdpEndpoint::encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept {
+void UdpEndpoint::encode(const ReplyTo& to, Reply& reply, Replies& replies) const {
   const Origin& origin = *to.origin;
   const std::size_t head_bytes = origin.raw ? 0 : kFrameHeaderBytes;
   const std::size_t room_bytes =
       origin.limit_bytes - std::min<std::size_t>(origin.limit_bytes, head_bytes);
-  if (reply.status == Status::ok && head_bytes + reply.payload.size() > origin.limit_bytes) {
-    reply = {.status = Status::too_large,
-             .payload =
-                 fmt::format("the reply of {} bytes does not fit the {} bytes it may have; use TCP",
-                             reply.payload.size(), room_bytes)};
+  if (reply.status == Status::ok && reply.payload.size() > room_bytes) {
+    reply = refusal(Status::too_large, [&] {
+      return fmt::format("the reply of {} bytes does not fit the {} bytes it may have; use TCP",
+                         reply.payload.size(), room_bytes);
+    });
   }
-  if (origin.raw) reply.payload = format_text_reply(reply.status, std::move(reply.payload));
-  if (reply.payload.size() > room_bytes) reply.payload.resize(room_bytes);
-  if (!origin.raw) {
+  const std::size_t begin = replies.bytes.size();
+  if (origin.raw) {
+    append_text_head(reply.status, reply.payload, replies.bytes);
+  } else {
+    if (reply.payload.size() > room_bytes) reply.payload.resize(room_bytes);
     append_reply_header(to.id, reply.status, static_cast<std::uint32_t>(reply.payload.size()),
                         replies.bytes);
   }
   replies.bytes += reply.payload;
-  replies.mark(to.id);
+  if (replies.bytes.size() - begin > head_bytes + room_bytes) {
+    replies.bytes.resize(begin + head_bytes + room_bytes);
+  }
   replies.peers.push_back(origin.peer);
+  replies.mark(to.id);
 }
 
 std::size_t UdpEndpoint::send(Replies& replies) noexcept {
@@ -127,6 +134,17 @@ void UdpEndpoint::take_datagram(const ReceivedDatagram& datagram) {
   take_request(origin, request, error, datagram.truncated || bytes.size() > limit_bytes);
 }
 
+// Without memory for a pong, there is none: a datagram may be lost.
+void UdpEndpoint::add_pong(const ReplyTo& to) noexcept {
+  try {
+    append_header({.type = FrameType::pong, .id = to.id}, pongs_.bytes);
+    pongs_.peers.push_back(to.origin->peer);
+    pongs_.mark(to.id);
+  } catch (const std::bad_alloc&) {
+    pongs_.drop_unmarked();
+  }
+}
+
 // Another server's port is most likely one of ours, too.
 bool UdpEndpoint::may_be_raw_answer(const PeerAddress& peer) const {
   return peer.port() < IPPORT_RESERVED ||
@@ -137,27 +155,24 @@ void UdpEndpoint::take_request(const Origin& origin, const FrameView& request, F
                                bool over_limit) {
   const ReplyTo to = {.id = request.header.id, .origin = &origin};
   if (over_limit) {
-    refuse(to, Status::too_large,
-           fmt::format("a datagram from elsewhere may have {} bytes, from this machine {}; use TCP",
-                       kMaxRemoteDatagramBytes, kMaxDatagramBytes));
+    intake_.refuse(*this, to, refusal(Status::too_large, [] {
+      return fmt::format(
+          "a datagram from elsewhere may have {} bytes, from this machine {}; use TCP",
+          kMaxRemoteDatagramBytes, kMaxDatagramBytes);
+    }));
   } else if (error != FrameError::none) {
-    refuse(to, Status::bad_request, std::string(explain(error)));
+    intake_.refuse(*this, to, refusal(Status::bad_request, explain(error)));
   } else if (request.payload.size() > options_.max_payload_bytes) {
-    refuse(to, Status::too_large,
-           fmt::format("the payload is {} bytes, the limit {}", request.payload.size(),
-                       options_.max_payload_bytes));
+    intake_.refuse(*this, to, refusal(Status::too_large, [&] {
+      return fmt::format("the payload is {} bytes, the limit {}", request.payload.size(),
+                         options_.max_payload_bytes);
+    }));
   } else if (request.header.type == FrameType::ping) {
     pings_.fetch_add(1, std::memory_order_relaxed);
-    append_header({.type = FrameType::pong, .id = to.id}, pongs_.bytes);
-    pongs_.mark(to.id);
-    pongs_.peers.push_back(origin.peer);
+    add_pong(to);
   } else {
     intake_.take(*this, to, request);
   }
-}
-
-void UdpEndpoint::refuse(const ReplyTo& to, Status status, std::string why) {
-  intake_.refuse(*this, to, {.status = status, .payload = std::move(why)});
 }
 
 }  // namespace evpool

@@ -40,7 +40,7 @@ class UdpEndpoint final : public ReplyPath {
 
   // Any thread.
   [[nodiscard]] bool gone() const override { return false; }
-  void encode(const ReplyTo& to, Reply& reply, Replies& replies) const noexcept override;
+  void encode(const ReplyTo& to, Reply& reply, Replies& replies) const override;
   std::size_t send(Replies& replies) noexcept override;
   void count_into(Statistics& statistics) const;
 
@@ -56,7 +56,7 @@ class UdpEndpoint final : public ReplyPath {
   [[nodiscard]] bool may_be_raw_answer(const PeerAddress& peer) const;
   void take_request(const Origin& origin, const FrameView& request, FrameError error,
                     bool over_limit);
-  void refuse(const ReplyTo& to, Status status, std::string why);
+  void add_pong(const ReplyTo& to) noexcept;
 
   EventLoop& loop_;
   Intake& intake_;

@@ -55,6 +55,15 @@ class Peer {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
   }
+  // False when the server has closed.
+  [[nodiscard]] bool try_send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return true;
+  }
   // What the socket takes without blocking; the number of bytes it did.
   std::size_t send_some(std::string_view bytes) {
     const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -112,6 +121,23 @@ class Peer {
       line += *piece;
     }
     return line;
+  }
+  // None when the server has closed.
+  std::optional<Frame> try_receive_frame() {
+    Frame frame;
+    std::string header;
+    while (header.size() < kFrameHeaderBytes) {
+      const auto piece = receive_some(kFrameHeaderBytes - header.size());
+      if (!piece || piece->empty()) return std::nullopt;
+      header += *piece;
+    }
+    EXPECT_EQ(decode_header(header, frame.header), FrameError::none);
+    while (frame.payload.size() < frame.header.payload_bytes) {
+      const auto piece = receive_some(frame.header.payload_bytes - frame.payload.size());
+      if (!piece || piece->empty()) return std::nullopt;
+      frame.payload += *piece;
+    }
+    return frame;
   }
   Frame receive_frame() {
     Frame frame;

@@ -72,6 +72,12 @@ void expect_request(std::string_view line, std::string_view job, std::string_vie
   EXPECT_EQ(request.payload, payload) << line;
 }
 
+std::string text_reply(Status status, std::string payload) {
+  std::string reply;
+  append_text_head(status, payload, reply);
+  return reply + payload;
+}
+
 TEST(TextRequest, job_ends_at_the_first_space) {
   expect_request("upper hello", "upper", "hello");
   expect_request("upper hello world", "upper", "hello world");
@@ -115,29 +121,29 @@ TEST(TextRequest, views_point_into_the_line) {
 // --- A reply ---------------------------------------------------------------------------
 
 TEST(TextReply, ok_is_the_payload_as_it_is) {
-  EXPECT_EQ(format_text_reply(Status::ok, "HELLO"), "HELLO");
-  EXPECT_EQ(format_text_reply(Status::ok, ""), "");
-  EXPECT_EQ(format_text_reply(Status::ok, "one\ntwo\r\n"), "one\ntwo\r\n");
+  EXPECT_EQ(text_reply(Status::ok, "HELLO"), "HELLO");
+  EXPECT_EQ(text_reply(Status::ok, ""), "");
+  EXPECT_EQ(text_reply(Status::ok, "one\ntwo\r\n"), "one\ntwo\r\n");
 }
 
 TEST(TextReply, each_other_status_is_an_err_with_its_name) {
   for (std::uint8_t status = 1; status < kStatusCount; ++status) {
     const auto value = static_cast<Status>(status);
-    EXPECT_EQ(format_text_reply(value, "why so"), "ERR " + std::string(name_of(value)) + " why so");
+    EXPECT_EQ(text_reply(value, "why so"), "ERR " + std::string(name_of(value)) + " why so");
   }
-  EXPECT_EQ(format_text_reply(Status::busy, "the server's queue is full"),
+  EXPECT_EQ(text_reply(Status::busy, "the server's queue is full"),
             "ERR busy the server's queue is full");
 }
 
 TEST(TextReply, an_empty_message_leaves_no_space_at_the_end) {
-  EXPECT_EQ(format_text_reply(Status::failed, ""), "ERR failed");
+  EXPECT_EQ(text_reply(Status::failed, ""), "ERR failed");
 }
 
 TEST(TextReply, a_messages_line_ends_become_spaces) {
-  EXPECT_EQ(format_text_reply(Status::failed, "one\ntwo"), "ERR failed one two");
-  EXPECT_EQ(format_text_reply(Status::failed, "one\r\ntwo"), "ERR failed one  two");
-  EXPECT_EQ(format_text_reply(Status::failed, "\none\n"), "ERR failed  one ");
-  EXPECT_EQ(format_text_reply(Status::failed, "\r"), "ERR failed  ");
+  EXPECT_EQ(text_reply(Status::failed, "one\ntwo"), "ERR failed one two");
+  EXPECT_EQ(text_reply(Status::failed, "one\r\ntwo"), "ERR failed one  two");
+  EXPECT_EQ(text_reply(Status::failed, "\none\n"), "ERR failed  one ");
+  EXPECT_EQ(text_reply(Status::failed, "\r"), "ERR failed  ");
 }
 
 // --- Lines of a stream -----------------------------------------------------------------

@@ -263,7 +263,8 @@ TEST_F(ConnectionTest, a_peer_that_reads_nothing_is_closed_though_the_kernel_hol
 
 TEST_F(ConnectionTest, a_peer_that_is_owed_an_answer_does_not_stall) {
   open();
-  peer_.send(request_frame(1, "hold", "late") + request_frame(2, "upper", "cut short").substr(0, 9));
+  peer_.send(request_frame(1, "hold", "late") +
+             request_frame(2, "upper", "cut short").substr(0, 9));
   turn_loop_until([&] { return dispatcher_->in_flight() == 1; });
   EXPECT_FALSE(stalled_after(36s));
   peer_.end_output();
@@ -275,7 +276,8 @@ TEST_F(ConnectionTest, a_peer_that_is_owed_an_answer_does_not_stall) {
 
 TEST_F(ConnectionTest, the_rest_of_a_request_is_due_from_the_last_answer_on) {
   open();
-  peer_.send(request_frame(1, "hold", "late") + request_frame(2, "upper", "cut short").substr(0, 9));
+  peer_.send(request_frame(1, "hold", "late") +
+             request_frame(2, "upper", "cut short").substr(0, 9));
   turn_loop_until([&] { return dispatcher_->in_flight() == 1; });
   EXPECT_FALSE(stalled_after(100s));
   gate_.open();

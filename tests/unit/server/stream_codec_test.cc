@@ -22,9 +22,9 @@ std::string request_frame(std::uint64_t id, const std::string& job, const std::s
 }
 
 std::string encoded(const StreamCodec& codec, std::uint64_t id, Reply reply) {
-  std::string bytes;
-  codec.encode(id, reply, bytes);
-  return bytes + reply.payload;
+  Replies replies;
+  codec.encode(id, reply, replies);
+  return replies.bytes;
 }
 
 TEST(ChooseCodec, tells_frames_from_text_by_the_first_byte) {
