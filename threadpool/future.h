@@ -8,7 +8,8 @@
 // What the future and its task share is at most BlockPool::kBlockBytes for small callables and
 // results, and then comes from the pool's own blocks: in steady state nothing is allocated, but for
 // the state of a stop token where the callable takes one. The callable is destroyed when its future
-// and its task have both let go, maybe on the worker and after get() has returned.
+// and its task have both let go: maybe on the worker and after get() has returned, or, of a
+// cancelled task, in a thread that adds to the full pool and needs the place.
 #pragma once
 
 #include <atomic>
@@ -41,7 +42,7 @@ class TaskCancelled : public std::runtime_error {
 };
 
 enum class CancelResult : std::uint8_t {
-  cancelled,  // it will not run; its place in the queue is free when its turn comes
+  cancelled,  // it will not run; its place in the queue is free as soon as somebody needs it
   requested,  // it runs; its stop token says so, if it took one
   finished,   // too late: it has ended, or is being cancelled or discarded
 };
@@ -78,6 +79,7 @@ class FutureStateBase {
     if (move_on(kWaiting, kEnding)) {
       error_ = std::make_exception_ptr(TaskCancelled());
       finish();
+      blocks_->spent_tasks().count_one();
       return CancelResult::cancelled;
     }
     if ((phase_.load() & ~kWaitedFor) != kRunning) return CancelResult::finished;
@@ -104,6 +106,9 @@ class FutureStateBase {
     error_ = std::make_exception_ptr(TaskDiscarded());
     finish();
   }
+
+  // Of a task that was not run: whether it was cancelled.
+  [[nodiscard]] bool retire() const noexcept { return finished(); }
 
   void let_go() noexcept {
     if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
@@ -228,6 +233,7 @@ class SubmittedTask {
   explicit SubmittedTask(FutureStateBase* state) : state_(state) {}
   TaskOutcome operator()() { return state_->run(); }
   void discard() noexcept { state_->discard(); }
+  bool retire() noexcept { return state_->retire(); }
 
  private:
   Held<FutureStateBase> state_;

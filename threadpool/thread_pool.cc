@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -17,6 +18,7 @@
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
+#include "threadpool/queue_sweeper.h"
 #include "threadpool/room_signal.h"
 #include "threadpool/task_queues.h"
 #include "threadpool/thread_attributes.h"
@@ -132,6 +134,7 @@ class ThreadPool::Implementation {
     if (!queues_.is_mine()) return statistics;
     statistics.queued = queues_.size();
     statistics.high_water = queues_.high_water();
+    statistics.cancelled = swept_.load(std::memory_order_relaxed);
     statistics.discarded = discarded_by_callers_.load(std::memory_order_relaxed);
     statistics.refused = refused_.load(std::memory_order_relaxed);
     statistics.wakes = wakes_.load(std::memory_order_relaxed);
@@ -146,9 +149,10 @@ class ThreadPool::Implementation {
   [[nodiscard]] bool is_mine() const { return queues_.is_mine(); }
 
   std::shared_ptr<BlockPool> blocks() {
-    std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(); });
+    std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(spent_); });
     return blocks_;
   }
+  void count_spent_task() { spent_->count_one(); }
 
  private:
   enum class Phase : std::uint8_t { running, draining, stopped };
@@ -320,6 +324,9 @@ class ThreadPool::Implementation {
     TaskRing* const lane = own_lane(priority);
     auto refusal = lane != nullptr ? lane->add_one(task) : TaskRing::Refusal::full;
     if (refusal != TaskRing::Refusal::none) refusal = queues_.shared(priority).add_one(task);
+    if (refusal == TaskRing::Refusal::full && make_room(priority)) {
+      refusal = queues_.shared(priority).add_one(task);
+    }
     if (refusal != TaskRing::Refusal::none) return result_of(refusal);
     yield_point();
     wake_one();
@@ -331,14 +338,31 @@ class ThreadPool::Implementation {
     std::size_t added = 0;
     auto refusal = TaskRing::Refusal::none;
     if (TaskRing* const lane = own_lane(priority); lane != nullptr) added = lane->add(tasks).tasks;
-    if (added < tasks.size()) {
+    for (bool swept = false; added < tasks.size(); swept = true) {
       const auto shared = queues_.shared(priority).add(tasks.subspan(added));
       added += shared.tasks;
       refusal = shared.refusal;
+      if (refusal != TaskRing::Refusal::full || (swept && shared.tasks == 0)) break;
+      if (!make_room(priority)) break;
     }
     yield_point();
     if (added > 0) wake_one();
     return {.tasks = added, .result = result_of(refusal)};
+  }
+
+  // For an adder that the shared ring has refused. True: there is room, by a sweep of this thread,
+  // for up to QueueSweeper::kTasksAtOnce, or by what others have done; try again, once.
+  [[gnu::noinline]] bool make_room(TaskPriority priority) {
+    if (sweeper_.is_due(priority)) sweep(priority);
+    return !queues_.shared(priority).full();
+  }
+  void sweep(TaskPriority priority) {
+    // Whoever ends the pool waits for this.
+    const DiscardingCallers::Entry entry(discarding_callers_);
+    std::array<Task, QueueSweeper::kTasksAtOnce> spent;
+    const std::size_t tasks = sweeper_.sweep(priority, spent);
+    for (Task& task : spent) task.reset();
+    swept_.fetch_add(tasks, std::memory_order_relaxed);
   }
 
   // Where this thread adds first, if it is a worker with a lane.
@@ -408,6 +432,8 @@ class ThreadPool::Implementation {
   const ThreadPoolOptions options_;
 
   TaskQueues queues_;
+  const std::shared_ptr<SpentTasks> spent_ = std::make_shared<SpentTasks>();
+  QueueSweeper sweeper_{queues_, *spent_};
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
@@ -417,6 +443,7 @@ class ThreadPool::Implementation {
   alignas(64) std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> wakes_{0};
   std::atomic<std::uint64_t> discarded_by_callers_{0};
+  std::atomic<std::uint64_t> swept_{0};
 
   std::once_flag blocks_made_;
   std::shared_ptr<BlockPool> blocks_;
@@ -479,5 +506,7 @@ const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread
 std::shared_ptr<BlockPool> ThreadPool::blocks() { return implementation_->blocks(); }
 
 bool ThreadPool::is_mine() const { return implementation_->is_mine(); }
+
+void ThreadPool::count_spent_task() { implementation_->count_spent_task(); }
 
 }  // namespace evpool

@@ -362,7 +362,7 @@ TEST(Future, of_two_threads_that_cancel_at_once_one_does) {
 
 TEST(Future, what_cancel_said_is_what_happened_also_when_the_task_starts_meanwhile) {
   constexpr std::size_t kRounds = 2000;
-  // With room for all: a cancelled task keeps its place until its turn comes.
+  // With room for all, so that none is refused.
   const auto pool = ThreadPool::create({.workers = 2, .capacity_tasks = kRounds});
   std::uint64_t cancelled = 0;
   for (std::size_t round = 0; round < kRounds; ++round) {
