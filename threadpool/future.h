@@ -3,6 +3,11 @@
 //   auto [added, answer] = evpool::submit(*pool, [] { return 6 * 7; });
 //   if (added == evpool::AddResult::added) use(answer.get());
 //
+// A callable that returns a reference gives a Future of that reference, so nothing is copied: get()
+// returns the very object, which must still live then. One that returns `T&&` does not compile:
+// what it refers to may be gone before get(). Otherwise the result is moved into the future and out
+// of it; it needs a move constructor and nothing else, and a `const` of its type is dropped.
+//
 // A callable that takes a std::stop_token is told by it when it is cancelled while it runs.
 //
 // What the future and its task share is at most BlockPool::kBlockBytes for small callables and
@@ -156,6 +161,16 @@ class FutureState : public FutureStateBase {
   ~FutureState() = default;
   std::optional<Result> value_;
 };
+template <typename Result>
+class FutureState<Result&> : public FutureStateBase {
+ public:
+  using FutureStateBase::FutureStateBase;
+  Result& take_value() { return *value_; }
+
+ protected:
+  ~FutureState() = default;
+  Result* value_ = nullptr;
+};
 template <>
 class FutureState<void> : public FutureStateBase {
  public:
@@ -170,7 +185,7 @@ template <typename Callable>
 inline constexpr bool kTakesStopToken = std::invocable<Callable&, std::stop_token>;
 
 template <typename Callable>
-auto call_with(Callable& callable, const std::stop_source& stop) {
+decltype(auto) call_with(Callable& callable, const std::stop_source& stop) {
   if constexpr (kTakesStopToken<Callable>) {
     return callable(stop.get_token());
   } else {
@@ -178,9 +193,10 @@ auto call_with(Callable& callable, const std::stop_source& stop) {
   }
 }
 
+// A reference stays one; a value loses its const.
 template <typename Callable>
-using ResultOf =
-    decltype(call_with(std::declval<Callable&>(), std::declval<const std::stop_source&>()));
+using ResultOf = std::remove_cv_t<decltype(call_with(std::declval<Callable&>(),
+                                                     std::declval<const std::stop_source&>()))>;
 
 template <typename Callable>
 class CallState final : public FutureState<ResultOf<Callable>> {
@@ -207,10 +223,14 @@ class CallState final : public FutureState<ResultOf<Callable>> {
   ~CallState() = default;
 
   void call() override {
-    if constexpr (std::is_void_v<ResultOf<Callable>>) {
+    using Result = ResultOf<Callable>;
+    if constexpr (std::is_void_v<Result>) {
       call_with(callable_, this->stop_);
+    } else if constexpr (std::is_lvalue_reference_v<Result>) {
+      this->value_ = std::addressof(call_with(callable_, this->stop_));
     } else {
-      this->value_.emplace(call_with(callable_, this->stop_));
+      const auto call = [this]() -> Result { return call_with(callable_, this->stop_); };
+      this->value_.emplace(call());
     }
   }
   void destroy() noexcept override {
@@ -245,6 +265,11 @@ class SubmittedTask {
 // a future of its own: cancelling there does nothing to the parent's task.
 template <typename Result>
 class [[nodiscard]] Future {
+  static_assert(
+      !std::is_rvalue_reference_v<Result>,
+      "a task must not return an rvalue reference, as the object may be gone before get():"
+      " return a value, or an lvalue reference");
+
  public:
   Future() = default;
   explicit Future(detail::FutureState<Result>* state) : state_(state) {}
@@ -260,8 +285,8 @@ class [[nodiscard]] Future {
   void wait() const { state().wait(kNoDeadline); }
   [[nodiscard]] bool wait_until(Deadline deadline) const { return state().wait(deadline); }
 
-  // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or
-  // TaskCancelled.
+  // Waits; returns what the task returned (a reference: that very object) or throws what it threw,
+  // or TaskDiscarded or TaskCancelled.
   Result get() {
     wait();
     const auto ended = std::move(state_);

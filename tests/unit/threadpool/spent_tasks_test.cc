@@ -31,7 +31,8 @@ ThreadPool::Clock::time_point in_a_minute() {
 void fill_with_cancelled(ThreadPool& pool, std::size_t tasks, TaskPriority priority) {
   std::vector<Future<void>> futures;
   for (std::size_t i = 0; i < tasks; ++i) {
-    auto [added, future] = submit(pool, [] { ADD_FAILURE() << "a cancelled task ran"; }, priority);
+    auto [added, future] = submit(
+        pool, [] { ADD_FAILURE() << "a cancelled task ran"; }, priority);
     EXPECT_EQ(added, AddResult::added);
     if (added != AddResult::added) break;
     futures.push_back(std::move(future));
