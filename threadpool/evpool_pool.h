@@ -23,7 +23,7 @@ typedef struct evpool_pool evpool_pool;
 /* 0 in any member but struct_bytes stands for the default. */
 struct evpool_pool_options {
   size_t struct_bytes;     /* sizeof(struct evpool_pool_options): later versions add members */
-  size_t workers;          /* 1 to 1024; default 1 */
+  size_t workers;          /* 1 to 1024; default: the CPUs that this process may use */
   size_t capacity_tasks;   /* 1 to 16777216, of each priority; default 1024 */
   const char* thread_name; /* the kernel shows the first 15 bytes; default "worker" */
   size_t stack_bytes;      /* default the process's */

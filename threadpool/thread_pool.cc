@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -21,8 +21,9 @@
 #include "threadpool/queue_sweeper.h"
 #include "threadpool/room_signal.h"
 #include "threadpool/task_queues.h"
-#include "threadpool/thread_attributes.h"
+#include "threadpool/usable_cpus.h"
 #include "threadpool/worker_counts.h"
+#include "threadpool/worker_thread.h"
 #include "threadpool/would_deadlock.h"
 
 namespace evpool {
@@ -36,11 +37,6 @@ void report_exception(const std::exception_ptr& exception) {
   } catch (...) {
     std::fprintf(stderr, "evpool: a task threw something that is no std::exception\n");
   }
-}
-
-std::string describe(const char* what, std::size_t worker, std::size_t workers) {
-  return std::string(what) + " worker " + std::to_string(worker + 1) + " of " +
-         std::to_string(workers);
 }
 
 }  // namespace
@@ -134,7 +130,7 @@ class ThreadPool::Implementation {
     if (!queues_.is_mine()) return statistics;
     statistics.queued = queues_.size();
     statistics.high_water = queues_.high_water();
-    statistics.cancelled = swept_.load(std::memory_order_relaxed);
+    statistics.cancelled = sweeper_.swept();
     statistics.discarded = discarded_by_callers_.load(std::memory_order_relaxed);
     statistics.refused = refused_.load(std::memory_order_relaxed);
     statistics.wakes = wakes_.load(std::memory_order_relaxed);
@@ -149,10 +145,12 @@ class ThreadPool::Implementation {
   [[nodiscard]] bool is_mine() const { return queues_.is_mine(); }
 
   std::shared_ptr<BlockPool> blocks() {
-    std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(spent_); });
+    std::call_once(blocks_made_,
+                   [this] { blocks_ = std::make_shared<BlockPool>(sweeper_.spent_tasks()); });
     return blocks_;
   }
-  void count_spent_task() { spent_->count_one(); }
+  void count_spent_task() { sweeper_.spent_tasks()->count_one(); }
+  [[nodiscard]] std::size_t workers() const { return workers_.size(); }
 
  private:
   enum class Phase : std::uint8_t { running, draining, stopped };
@@ -180,28 +178,24 @@ class ThreadPool::Implementation {
   static constexpr std::uint64_t kBusyTasks = 16;
 
   void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
-    const std::string what = describe("cannot start", number, workers_.size());
-    ThreadAttributes attributes;
-    if (options_.stack_bytes != 0) attributes.set_stack(options_.stack_bytes);
-    if (!options_.cpus.empty()) attributes.set_cpu(options_.cpus[number % options_.cpus.size()]);
     Worker& worker = workers_[number];
     worker.pool = this;
     worker.number = number;
     worker.keep = self;
     workers_left_.fetch_add(1);
-    const AllSignalsBlocked inherited_by_the_worker;
-    const int error =
-        pthread_create(&worker.thread, attributes.get(), &Implementation::run_worker, &worker);
-    if (error != 0) {
+    try {
+      worker.thread = start_worker_thread(options_, number, &Implementation::run_worker, &worker);
+    } catch (...) {
       workers_left_.fetch_sub(1);
       worker.keep.reset();
-      throw std::system_error(error, std::generic_category(), what);
+      throw;
     }
     worker.started = true;
   }
 
   [[noreturn]] void rethrow_start_failure(std::size_t number) const {
-    const std::string what = describe("the start hook of", number, workers_.size()) + " threw";
+    const std::string what =
+        describe_worker("the start hook of", number, workers_.size()) + " threw";
     try {
       std::rethrow_exception(workers_[number].start_failure);
     } catch (const std::exception& error) {
@@ -324,7 +318,7 @@ class ThreadPool::Implementation {
     TaskRing* const lane = own_lane(priority);
     auto refusal = lane != nullptr ? lane->add_one(task) : TaskRing::Refusal::full;
     if (refusal != TaskRing::Refusal::none) refusal = queues_.shared(priority).add_one(task);
-    if (refusal == TaskRing::Refusal::full && make_room(priority)) {
+    if (refusal == TaskRing::Refusal::full && sweeper_.make_room(priority)) {
       refusal = queues_.shared(priority).add_one(task);
     }
     if (refusal != TaskRing::Refusal::none) return result_of(refusal);
@@ -343,26 +337,11 @@ class ThreadPool::Implementation {
       added += shared.tasks;
       refusal = shared.refusal;
       if (refusal != TaskRing::Refusal::full || (swept && shared.tasks == 0)) break;
-      if (!make_room(priority)) break;
+      if (!sweeper_.make_room(priority)) break;
     }
     yield_point();
     if (added > 0) wake_one();
     return {.tasks = added, .result = result_of(refusal)};
-  }
-
-  // For an adder that the shared ring has refused. True: there is room, by a sweep of this thread,
-  // for up to QueueSweeper::kTasksAtOnce, or by what others have done; try again, once.
-  [[gnu::noinline]] bool make_room(TaskPriority priority) {
-    if (sweeper_.is_due(priority)) sweep(priority);
-    return !queues_.shared(priority).full();
-  }
-  void sweep(TaskPriority priority) {
-    // Whoever ends the pool waits for this.
-    const DiscardingCallers::Entry entry(discarding_callers_);
-    std::array<Task, QueueSweeper::kTasksAtOnce> spent;
-    const std::size_t tasks = sweeper_.sweep(priority, spent);
-    for (Task& task : spent) task.reset();
-    swept_.fetch_add(tasks, std::memory_order_relaxed);
   }
 
   // Where this thread adds first, if it is a worker with a lane.
@@ -432,18 +411,16 @@ class ThreadPool::Implementation {
   const ThreadPoolOptions options_;
 
   TaskQueues queues_;
-  const std::shared_ptr<SpentTasks> spent_ = std::make_shared<SpentTasks>();
-  QueueSweeper sweeper_{queues_, *spent_};
+  DiscardingCallers discarding_callers_;
+  QueueSweeper sweeper_{queues_, discarding_callers_};
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
-  DiscardingCallers discarding_callers_;
   RoomSignal room_;  // for add_until
 
   alignas(64) std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> wakes_{0};
   std::atomic<std::uint64_t> discarded_by_callers_{0};
-  std::atomic<std::uint64_t> swept_{0};
 
   std::once_flag blocks_made_;
   std::shared_ptr<BlockPool> blocks_;
@@ -459,7 +436,9 @@ thread_local ThreadPool::Implementation::Worker* ThreadPool::Implementation::cur
 
 std::unique_ptr<ThreadPool> ThreadPool::create(const ThreadPoolOptions& options) {
   check_options(options);
-  auto implementation = std::make_shared<Implementation>(options);
+  ThreadPoolOptions wanted = options;
+  if (wanted.workers == 0) wanted.workers = std::min(usable_cpus(), wanted.kMaxWorkers);
+  auto implementation = std::make_shared<Implementation>(wanted);
   // Whole before the first thread: should a later one fail, its destructor stops the earlier.
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(implementation)));
   pool->implementation_->start_workers(pool->implementation_);
@@ -500,6 +479,8 @@ ThreadPoolStatistics ThreadPool::stop() {
 }
 
 ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->statistics(); }
+
+std::size_t ThreadPool::workers() const { return implementation_->workers(); }
 
 const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread(); }
 

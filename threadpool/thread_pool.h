@@ -51,7 +51,7 @@ namespace evpool {
 class BlockPool;
 
 struct ThreadPoolOptions {
-  std::size_t workers = 1;             // 1 to kMaxWorkers
+  std::size_t workers = 0;             // up to kMaxWorkers; 0: as many as usable_cpus() says
   std::size_t capacity_tasks = 1024;   // 1 to kMaxCapacityTasks, of each priority
   std::string thread_name = "worker";  // the kernel shows the first 15 bytes
   std::size_t stack_bytes = 0;         // 0: the process's default
@@ -163,6 +163,8 @@ class ThreadPool {
   // A snapshot of counts that others are changing. A task is counted when it has ended and been
   // destroyed: a moment after the get() of its future may have returned.
   [[nodiscard]] ThreadPoolStatistics statistics() const;
+
+  [[nodiscard]] std::size_t workers() const;
 
   // Whether this thread is one of the pool's workers.
   [[nodiscard]] bool is_own_worker() const { return of_this_thread() == identity(); }

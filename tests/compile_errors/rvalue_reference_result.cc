@@ -4,7 +4,7 @@
 #include "threadpool/future.h"
 
 int main() {
-  const auto pool = evpool::ThreadPool::create({});
+  const auto pool = evpool::ThreadPool::create({.workers = 1});
   int value = 1;
   return evpool::submit(*pool, [&value]() -> int&& { return std::move(value); }).future.get();
 }

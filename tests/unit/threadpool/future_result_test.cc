@@ -122,7 +122,8 @@ TEST_F(FutureResult, a_value_needs_a_move_constructor_and_nothing_else) {
 
 TEST_F(FutureResult, a_const_value_can_be_moved_out) {
   // NOLINTNEXTLINE(readability-const-return-type): it is what is tested
-  auto future = submit_added([]() -> const std::unique_ptr<int> { return std::make_unique<int>(5); });
+  auto future =
+      submit_added([]() -> const std::unique_ptr<int> { return std::make_unique<int>(5); });
   static_assert(std::same_as<decltype(future), Future<std::unique_ptr<int>>>);
   EXPECT_EQ(*future.get(), 5);
 }
