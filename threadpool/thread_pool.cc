@@ -412,7 +412,7 @@ class ThreadPool::Implementation {
 
   TaskQueues queues_;
   DiscardingCallers discarding_callers_;
-  QueueSweeper sweeper_{queues_, discarding_callers_};
+  QueueSweeper sweeper_{queues_, options_.capacity_tasks, discarding_callers_};
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};

@@ -111,7 +111,7 @@ std::string unescaped(const std::string& text) {
 
 struct Hierarchy {
   bool version_2 = false;
-  std::string cgroup;       // this process's, from the hierarchy's root
+  std::string cgroup;            // this process's, from the hierarchy's root
   std::string mount_root = {};   // which cgroup is mounted
   std::string mount_point = {};  // and where
 };
@@ -131,8 +131,9 @@ bool find_mount(const std::string& line, Hierarchy& hierarchy) {
   return true;
 }
 
-// The cgroup as a path below the mount point, "" or "/a/b". Nothing: this mount shows other cgroups.
-// A container without a cgroup namespace sees the host's path, and a mount of that very cgroup.
+// The cgroup as a path below the mount point, "" or "/a/b". Nothing: this mount shows other
+// cgroups. A container without a cgroup namespace sees the host's path, and a mount of that very
+// cgroup.
 std::optional<std::string> below_mount(const Hierarchy& hierarchy) {
   const auto leads_out = [](const std::string& path) { return contains(split(path, '/'), ".."); };
   // Mounted is a cgroup above all that this process can name.
@@ -140,13 +141,14 @@ std::optional<std::string> below_mount(const Hierarchy& hierarchy) {
   if (leads_out(hierarchy.cgroup)) return std::nullopt;
   const std::string above = hierarchy.mount_root == "/" ? "" : hierarchy.mount_root;
   const std::string path = hierarchy.cgroup == "/" ? "" : hierarchy.cgroup;
-  const bool is_below = path.starts_with(above) &&
-                        (path.size() == above.size() || path[above.size()] == '/');
+  const bool is_below =
+      path.starts_with(above) && (path.size() == above.size() || path[above.size()] == '/');
   if (!is_below) return std::nullopt;
   return path.substr(above.size());
 }
 
-std::optional<std::size_t> lesser(std::optional<std::size_t> one, std::optional<std::size_t> other) {
+std::optional<std::size_t> lesser(std::optional<std::size_t> one,
+                                  std::optional<std::size_t> other) {
   if (!one || !other) return one ? one : other;
   return std::min(*one, *other);
 }

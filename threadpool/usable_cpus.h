@@ -1,5 +1,5 @@
-// How many CPUs this process may use. A pool has as many workers unless it is told otherwise, and so
-// has a server.
+// How many CPUs this process may use. A pool has as many workers unless it is told otherwise, and
+// so has a server.
 //
 // Two things limit it. The affinity says on which CPUs its threads may run (taskset, a cgroup's
 // cpuset). A cgroup's quota says for how much of each period they may run at all: 150 ms of 100 ms
@@ -21,8 +21,8 @@ namespace evpool {
 
 // The least quota of this process's cgroup and of all above it, in CPUs, rounded up; nothing: there
 // is none. Knows version 2 (cpu.max) and version 1 (cpu.cfs_quota_us, cpu.cfs_period_us), also both
-// at once. Reads proc/self/cgroup, proc/self/mountinfo and what they name below `root`, which a test
-// may choose.
+// at once. Reads proc/self/cgroup, proc/self/mountinfo and what they name below `root`, which a
+// test may choose.
 [[nodiscard]] std::optional<std::size_t> cgroup_cpu_limit(const std::string& root = "");
 
 // For messages: which CPUs there are, and which of them this thread has, as

@@ -18,9 +18,9 @@
 namespace evpool {
 namespace {
 
-int rounds(int base) {
+unsigned rounds(unsigned base) {
   const char* const factor = std::getenv("EVPOOL_STRESS_ROUNDS");  // NOLINT(concurrency-mt-unsafe)
-  return factor == nullptr ? base : base * std::atoi(factor);      // NOLINT(cert-err34-c)
+  return factor == nullptr ? base : base * unsigned(std::atoi(factor));  // NOLINT(cert-err34-c)
 }
 
 constexpr std::size_t kAdders = 3;
@@ -89,7 +89,7 @@ void add_and_cancel(ThreadPool& pool, Totals& totals, bool one_worker, unsigned 
 TEST(QueueSweepStress, every_task_ends_once_and_in_its_order) {
   std::minstd_rand random(20261128);
   std::uint64_t swept = 0;
-  for (int round = 0; round < rounds(24); ++round) {
+  for (unsigned round = 0; round < rounds(24); ++round) {
     const std::size_t workers = round % 3 + 1;
     const std::size_t capacity = std::size_t{1} << (round % 8);
     const auto pool = ThreadPool::create(
