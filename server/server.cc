@@ -1,7 +1,6 @@
 #include "server/server.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -17,6 +16,7 @@
 #include "server/io_thread.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "threadpool/usable_cpus.h"
 
 namespace evpool {
 namespace {
@@ -31,18 +31,13 @@ constexpr int kDrainAccepts = SOMAXCONN / Listener::kAcceptQuota;
 // More than any machine's network needs; a larger number is a mistake.
 constexpr std::size_t kMaxIoThreads = 64;
 
-std::size_t usable_cpus() {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0) return 1;
-  return static_cast<std::size_t>(CPU_COUNT(&cpus));
-}
-
 ServerOptions checked(ServerOptions options, const Handlers& handlers) {
   const auto require = [](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(fmt::format("cannot create a server: {}", what));
   };
-  if (options.workers == 0) options.workers = usable_cpus();
+  if (options.workers == 0) {
+    options.workers = std::min(usable_cpus(), ThreadPoolOptions::kMaxWorkers);
+  }
   require(!options.tcp.empty() || !options.tcp_raw.empty() || !options.udp.empty(),
           "it needs an address to listen on");
   require(options.io_threads >= 1 && options.io_threads <= kMaxIoThreads,

@@ -42,7 +42,7 @@ struct ServerOptions {
   std::vector<Address> tcp_raw = {};  // no framing: each chunk is a payload for default_job
   std::vector<Address> udp = {};      // frames; anything else is a payload for default_job
 
-  std::size_t workers = 0;  // 0: as many as CPUs this process may use
+  std::size_t workers = 0;  // 0: as many as usable_cpus() says (threadpool/usable_cpus.h)
   // Threads that receive: the one that calls run(), and this many less one of the server's own.
   // Connections and UDP peers are spread over them; the workers serve all.
   std::size_t io_threads = 1;

@@ -3,6 +3,7 @@
 #include <boost/lockfree/policies.hpp>
 #include <boost/lockfree/stack.hpp>
 #include <new>
+#include <utility>
 
 #include "threadpool/process_memory.h"
 
@@ -15,7 +16,8 @@ struct BlockPool::FreeBlocks {
   const ProcessMemory mark{0};
 };
 
-BlockPool::BlockPool() : free_(std::make_unique<FreeBlocks>()) {}
+BlockPool::BlockPool(std::shared_ptr<SpentTasks> spent)
+    : free_(std::make_unique<FreeBlocks>()), spent_(std::move(spent)) {}
 
 BlockPool::~BlockPool() {
   free_->stack.consume_all([](void* block) { ::operator delete(block); });

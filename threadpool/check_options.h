@@ -8,6 +8,7 @@
 #include <string>
 
 #include "threadpool/thread_pool.h"
+#include "threadpool/usable_cpus.h"
 
 namespace evpool {
 
@@ -17,7 +18,7 @@ namespace evpool {
 
 // Throws std::invalid_argument.
 inline void check_options(const ThreadPoolOptions& options) {
-  if (options.workers < 1 || options.workers > ThreadPoolOptions::kMaxWorkers) {
+  if (options.workers > ThreadPoolOptions::kMaxWorkers) {
     refuse_options("of " + std::to_string(options.workers) + " workers: it must have 1 to " +
                    std::to_string(ThreadPoolOptions::kMaxWorkers));
   }
@@ -29,7 +30,7 @@ inline void check_options(const ThreadPoolOptions& options) {
   for (const int cpu : options.cpus) {
     if (cpu < 0 || cpu >= CPU_SETSIZE) {
       refuse_options("on CPU " + std::to_string(cpu) + ": it must be 0 to " +
-                     std::to_string(CPU_SETSIZE - 1));
+                     std::to_string(CPU_SETSIZE - 1) + "; " + describe_cpus());
     }
   }
 }

@@ -117,7 +117,7 @@ int evpool_pool_create(const evpool_pool_options* options, evpool_pool** pool, c
   const evpool_pool_options given = known_part(options);
   evpool::ThreadPoolOptions wanted;
   try {
-    if (given.workers != 0) wanted.workers = given.workers;
+    wanted.workers = given.workers;
     if (given.capacity_tasks != 0) wanted.capacity_tasks = given.capacity_tasks;
     if (given.thread_name != nullptr) wanted.thread_name = given.thread_name;
     wanted.stack_bytes = given.stack_bytes;

@@ -23,7 +23,7 @@ typedef struct evpool_pool evpool_pool;
 /* 0 in any member but struct_bytes stands for the default. */
 struct evpool_pool_options {
   size_t struct_bytes;     /* sizeof(struct evpool_pool_options): later versions add members */
-  size_t workers;          /* 1 to 1024; default 1 */
+  size_t workers;          /* 1 to 1024; default: the CPUs that this process may use */
   size_t capacity_tasks;   /* 1 to 16777216, of each priority; default 1024 */
   const char* thread_name; /* the kernel shows the first 15 bytes; default "worker" */
   size_t stack_bytes;      /* default the process's */
@@ -33,7 +33,7 @@ enum evpool_priority { EVPOOL_NORMAL = 0, EVPOOL_HIGH = 1, EVPOOL_LOW = 2 };
 
 struct evpool_pool_statistics {
   size_t struct_bytes; /* set by the caller: sizeof(struct evpool_pool_statistics) */
-  uint64_t queued;     /* waiting now */
+  uint64_t queued;     /* waiting now; cancelled ones too, until somebody needs their place */
   uint64_t high_water; /* the most that have waited at once, of one priority */
   uint64_t executed;
   uint64_t discarded; /* handed to their discard function */
@@ -41,7 +41,7 @@ struct evpool_pool_statistics {
   uint64_t parks;     /* times that a worker went to sleep */
   uint64_t wakes;     /* times that one was woken for a task */
   uint64_t spurious_wakes;
-  uint64_t cancelled; /* found cancelled when their turn came: tasks of C++ futures */
+  uint64_t cancelled; /* found cancelled, or of no use: tasks of C++ futures and groups */
   /* Of every 256th task of the shared queues: from added to taken, and while it ran. */
   uint64_t queue_time_samples;
   uint64_t queue_time_total_ns;

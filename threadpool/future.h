@@ -3,12 +3,18 @@
 //   auto [added, answer] = evpool::submit(*pool, [] { return 6 * 7; });
 //   if (added == evpool::AddResult::added) use(answer.get());
 //
+// A callable that returns a reference gives a Future of that reference, so nothing is copied: get()
+// returns the very object, which must still live then. One that returns `T&&` does not compile:
+// what it refers to may be gone before get(). Otherwise the result is moved into the future and out
+// of it; it needs a move constructor and nothing else, and a `const` of its type is dropped.
+//
 // A callable that takes a std::stop_token is told by it when it is cancelled while it runs.
 //
 // What the future and its task share is at most BlockPool::kBlockBytes for small callables and
 // results, and then comes from the pool's own blocks: in steady state nothing is allocated, but for
 // the state of a stop token where the callable takes one. The callable is destroyed when its future
-// and its task have both let go, maybe on the worker and after get() has returned.
+// and its task have both let go: maybe on the worker and after get() has returned, or, of a
+// cancelled task, in a thread that adds to the full pool and needs the place.
 #pragma once
 
 #include <atomic>
@@ -41,7 +47,7 @@ class TaskCancelled : public std::runtime_error {
 };
 
 enum class CancelResult : std::uint8_t {
-  cancelled,  // it will not run; its place in the queue is free when its turn comes
+  cancelled,  // it will not run; its place in the queue is free as soon as somebody needs it
   requested,  // it runs; its stop token says so, if it took one
   finished,   // too late: it has ended, or is being cancelled or discarded
 };
@@ -78,6 +84,7 @@ class FutureStateBase {
     if (move_on(kWaiting, kEnding)) {
       error_ = std::make_exception_ptr(TaskCancelled());
       finish();
+      blocks_->spent_tasks().count_one();
       return CancelResult::cancelled;
     }
     if ((phase_.load() & ~kWaitedFor) != kRunning) return CancelResult::finished;
@@ -104,6 +111,9 @@ class FutureStateBase {
     error_ = std::make_exception_ptr(TaskDiscarded());
     finish();
   }
+
+  // Of a task that was not run: whether it was cancelled.
+  [[nodiscard]] bool retire() const noexcept { return finished(); }
 
   void let_go() noexcept {
     if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
@@ -151,6 +161,16 @@ class FutureState : public FutureStateBase {
   ~FutureState() = default;
   std::optional<Result> value_;
 };
+template <typename Result>
+class FutureState<Result&> : public FutureStateBase {
+ public:
+  using FutureStateBase::FutureStateBase;
+  Result& take_value() { return *value_; }
+
+ protected:
+  ~FutureState() = default;
+  Result* value_ = nullptr;
+};
 template <>
 class FutureState<void> : public FutureStateBase {
  public:
@@ -165,7 +185,7 @@ template <typename Callable>
 inline constexpr bool kTakesStopToken = std::invocable<Callable&, std::stop_token>;
 
 template <typename Callable>
-auto call_with(Callable& callable, const std::stop_source& stop) {
+decltype(auto) call_with(Callable& callable, const std::stop_source& stop) {
   if constexpr (kTakesStopToken<Callable>) {
     return callable(stop.get_token());
   } else {
@@ -173,9 +193,10 @@ auto call_with(Callable& callable, const std::stop_source& stop) {
   }
 }
 
+// A reference stays one; a value loses its const.
 template <typename Callable>
-using ResultOf =
-    decltype(call_with(std::declval<Callable&>(), std::declval<const std::stop_source&>()));
+using ResultOf = std::remove_cv_t<decltype(call_with(std::declval<Callable&>(),
+                                                     std::declval<const std::stop_source&>()))>;
 
 template <typename Callable>
 class CallState final : public FutureState<ResultOf<Callable>> {
@@ -202,10 +223,14 @@ class CallState final : public FutureState<ResultOf<Callable>> {
   ~CallState() = default;
 
   void call() override {
-    if constexpr (std::is_void_v<ResultOf<Callable>>) {
+    using Result = ResultOf<Callable>;
+    if constexpr (std::is_void_v<Result>) {
       call_with(callable_, this->stop_);
+    } else if constexpr (std::is_lvalue_reference_v<Result>) {
+      this->value_ = std::addressof(call_with(callable_, this->stop_));
     } else {
-      this->value_.emplace(call_with(callable_, this->stop_));
+      const auto call = [this]() -> Result { return call_with(callable_, this->stop_); };
+      this->value_.emplace(call());
     }
   }
   void destroy() noexcept override {
@@ -228,6 +253,7 @@ class SubmittedTask {
   explicit SubmittedTask(FutureStateBase* state) : state_(state) {}
   TaskOutcome operator()() { return state_->run(); }
   void discard() noexcept { state_->discard(); }
+  bool retire() noexcept { return state_->retire(); }
 
  private:
   Held<FutureStateBase> state_;
@@ -239,6 +265,11 @@ class SubmittedTask {
 // a future of its own: cancelling there does nothing to the parent's task.
 template <typename Result>
 class [[nodiscard]] Future {
+  static_assert(
+      !std::is_rvalue_reference_v<Result>,
+      "a task must not return an rvalue reference, as the object may be gone before get():"
+      " return a value, or an lvalue reference");
+
  public:
   Future() = default;
   explicit Future(detail::FutureState<Result>* state) : state_(state) {}
@@ -254,8 +285,8 @@ class [[nodiscard]] Future {
   void wait() const { state().wait(kNoDeadline); }
   [[nodiscard]] bool wait_until(Deadline deadline) const { return state().wait(deadline); }
 
-  // Waits; returns what the task returned or throws what it threw, or TaskDiscarded or
-  // TaskCancelled.
+  // Waits; returns what the task returned (a reference: that very object) or throws what it threw,
+  // or TaskDiscarded or TaskCancelled.
   Result get() {
     wait();
     const auto ended = std::move(state_);

@@ -5,6 +5,11 @@
 // drops it unrun; so a task that owes somebody an answer can give one either way. A callable that
 // returns a TaskOutcome says by it whether it found itself cancelled; other results are dropped.
 //
+// A callable with a member `bool retire() noexcept` gives up its place in a full queue: true means
+// that running it would do nothing, now and for ever; then it is destroyed, neither run nor
+// discarded. It is asked by a thread that adds to the pool, and must not use the pool itself. The
+// pool asks only after ThreadPool::count_spent_task.
+//
 // A task must not end its thread, by pthread_exit or pthread_cancel: the process is aborted.
 #pragma once
 
@@ -67,6 +72,11 @@ class Task {
     assert(operations_ != nullptr);
     operations_->discard(storage_);
   }
+  // True: the callable wants to be neither run nor discarded any more. REQUIRES: not empty.
+  [[nodiscard]] bool retire() noexcept {
+    assert(operations_ != nullptr);
+    return operations_->retire != nullptr && operations_->retire(storage_);
+  }
   // Destroys the callable; the task is empty afterwards.
   void reset() noexcept {
     if (operations_ == nullptr) return;
@@ -92,12 +102,13 @@ class Task {
  private:
   // relocate (move to `to`, destroy `from`) and destroy are null where copying the bytes and
   // nothing at all do: most lambdas capture pointers, and two indirect calls less is a tenth of
-  // what such a task costs.
+  // what such a task costs. retire is null where the callable has none.
   struct Operations {
     TaskOutcome (*run)(void*);
     void (*discard)(void*) noexcept;
     void (*relocate)(void* from, void* to) noexcept;
     void (*destroy)(void*) noexcept;
+    bool (*retire)(void*) noexcept;
     std::size_t bytes;
   };
 
@@ -129,11 +140,22 @@ class Task {
   }
 
   template <typename Stored>
+  static constexpr auto retire_of() -> bool (*)(void*) noexcept {
+    if constexpr (requires(Stored & stored) { stored.retire(); }) {
+      static_assert(noexcept(std::declval<Stored&>().retire()));
+      return [](void* at) noexcept -> bool { return static_cast<Stored*>(at)->retire(); };
+    } else {
+      return nullptr;
+    }
+  }
+
+  template <typename Stored>
   static constexpr Operations kOperationsOf = {
       .run = &run_stored<Stored>,
       .discard = &discard_stored<Stored>,
       .relocate = std::is_trivially_copyable_v<Stored> ? nullptr : &relocate_stored<Stored>,
       .destroy = std::is_trivially_destructible_v<Stored> ? nullptr : &destroy_stored<Stored>,
+      .retire = retire_of<Stored>(),
       .bytes = sizeof(Stored),
   };
 
@@ -164,9 +186,16 @@ class Boxed {
  public:
   explicit Boxed(Callable&& callable)
       : callable_(std::make_unique<Callable>(std::forward<Callable>(callable))) {}
-  auto operator()() { return (*callable_)(); }
+  decltype(auto) operator()() { return (*callable_)(); }
   void discard() noexcept {
     if constexpr (requires(Callable & callable) { callable.discard(); }) callable_->discard();
+  }
+  bool retire() noexcept {
+    if constexpr (requires(Callable & callable) { callable.retire(); }) {
+      return callable_->retire();
+    } else {
+      return false;
+    }
   }
 
  private:

@@ -15,34 +15,66 @@ namespace evpool {
 
 class TaskGroup::State {
  public:
-  explicit State(const ThreadPool& pool) : pool_(pool), pool_was_mine_(pool.is_mine()) {}
+  explicit State(ThreadPool& pool) : pool_(pool), pool_was_mine_(pool.is_mine()) {}
 
   // In a child of fork(): what waits is the parent's, and another of its threads may have held the
   // mutex. A group that the child itself makes for its parent's pool is its own.
   [[nodiscard]] bool is_inherited() const { return pool_was_mine_ && !pool_.is_mine(); }
 
-  // False, and the task stays: as many wait as may.
-  bool add(Task& task) {
+  enum class Added : std::uint8_t {
+    no,           // as many wait as may; the task stays
+    with_ticket,  // the pool holds a ticket for each task that waits
+    wants_ticket  // one was counted: add it to the pool, or call drop_ticket()
+  };
+  Added add(Task& task) {
     bool to_wake = false;
+    bool wants_ticket = false;
     {
       const MutexLock lock(mutex_);
-      if (waiting_ == tasks_.size()) return false;
+      if (waiting_ == tasks_.size()) return Added::no;
       tasks_[waiting_++] = std::move(task);
+      wants_ticket = tickets_ < waiting_;
+      if (wants_ticket) ++tickets_;
       to_wake = call_sleeper();
     }
     if (to_wake) futex_wake_all(calls_);
+    return wants_ticket ? Added::wants_ticket : Added::with_ticket;
+  }
+
+  // The pool has not taken a ticket, or has dropped it.
+  void drop_ticket() noexcept {
+    const MutexLock lock(mutex_);
+    --tickets_;
+  }
+  // A ticket that waits in the pool leaves it, if the others suffice for the tasks that wait.
+  bool retire_ticket() noexcept {
+    const MutexLock lock(mutex_);
+    if (tickets_ <= waiting_) return false;
+    --tickets_;
     return true;
+  }
+  void run_for_ticket() {
+    Task task;
+    {
+      const MutexLock lock(mutex_);
+      --tickets_;
+      if (waiting_ == 0) return;
+      take_last(task);
+    }
+    run_counted(task);
   }
 
   // Runs the task that was added last, whose memory is the warmest. False: none waits.
   bool run_one() {
     Task task;
+    bool ticket_is_spent = false;
     {
       const MutexLock lock(mutex_);
       if (waiting_ == 0) return false;
-      task = std::move(tasks_[--waiting_]);
-      ++running_;
+      take_last(task);
+      ticket_is_spent = tickets_ > waiting_;
     }
+    if (ticket_is_spent) pool_.count_spent_task();
     run_counted(task);
     return true;
   }
@@ -81,6 +113,11 @@ class TaskGroup::State {
   }
 
  private:
+  void take_last(Task& task) EVPOOL_REQUIRES(mutex_) {
+    task = std::move(tasks_[--waiting_]);
+    ++running_;
+  }
+
   void run_counted(Task& task) noexcept {
     std::exception_ptr exception;
     {
@@ -111,23 +148,28 @@ class TaskGroup::State {
     return true;
   }
 
-  const ThreadPool& pool_;    // not used once the group is gone, and with it every task
+  ThreadPool& pool_;          // not used once the group is gone, and with it every task
   const bool pool_was_mine_;  // when the group was made
 
   Mutex mutex_;
   std::array<Task, kWaitingTasks> tasks_ EVPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_ EVPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t running_ EVPOOL_GUARDED_BY(mutex_) = 0;
-  bool sleeping_ EVPOOL_GUARDED_BY(mutex_) = false;  // in wait(), and not called yet
+  std::size_t tickets_ EVPOOL_GUARDED_BY(mutex_) = 0;  // in the pool, and not run yet
+  bool sleeping_ EVPOOL_GUARDED_BY(mutex_) = false;    // in wait(), and not called yet
   std::exception_ptr first_exception_ EVPOOL_GUARDED_BY(mutex_);
   FutexWord calls_{0};
 };
 
-// What the pool gets for each task of the group: leave to run one of them, if one still waits.
+// What the pool gets, as many as tasks of the group wait: leave to run one of them, if one still
+// waits then. A task that wait() runs leaves its ticket in the pool; the group's next task uses it,
+// or the pool drops it when it needs the place.
 class TaskGroup::Ticket {
  public:
   explicit Ticket(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  void operator()() { state_->run_one(); }
+  void operator()() { state_->run_for_ticket(); }
+  void discard() noexcept { state_->drop_ticket(); }
+  bool retire() noexcept { return state_->retire_ticket(); }
 
  private:
   std::shared_ptr<State> state_;
@@ -145,12 +187,17 @@ void TaskGroup::add(Task&& task) {
   assert(static_cast<bool>(task) && "an empty task cannot be added");
   if (state_->is_inherited())
     throw_would_deadlock("a child of fork() must not add to its parent's group");
-  if (!state_->add(task)) {
-    state_->run(task);
-    return;
+  switch (state_->add(task)) {
+    case State::Added::no:
+      state_->run(task);
+      break;
+    case State::Added::with_ticket:
+      break;
+    case State::Added::wants_ticket:
+      // Refused, no worker will come for the task: wait() runs it.
+      if (pool_.try_add(Ticket(state_), priority_) != AddResult::added) state_->drop_ticket();
+      break;
   }
-  // Refused, no worker will come for the task: wait() runs it.
-  static_cast<void>(pool_.try_add(Ticket(state_), priority_));
 }
 
 void TaskGroup::wait() {

@@ -15,7 +15,10 @@
 // outlive the group.
 //
 // Bounded: up to kWaitingTasks wait in the group; one more is run by add itself. A full, draining
-// or stopped pool refuses no task of a group: wait runs them all if need be.
+// or stopped pool refuses no task of a group: wait runs them all if need be. In the pool's queue
+// the group has a ticket for each task that waits. A ticket whose task wait has run serves the
+// group's next task, or gives way to whoever finds the queue full; so does each that outlives its
+// group.
 //
 // After fork(), in the child, the group's tasks are the parent's: wait runs none, add and wait
 // throw std::system_error, resource_deadlock_would_occur, and the destructor does nothing.

@@ -11,7 +11,8 @@
 //
 // An adder that the kernel suspends between its claim and its store holds up the takers behind it;
 // they see that the ring is not empty(), take nothing, and must come back. A taker that is
-// suspended there makes adders find the ring full a moment longer.
+// suspended there makes adders find the ring full a moment longer. For a sweep (task_ring_sweep.h)
+// the ring stands still in the same way: takers find nothing until it is done.
 #pragma once
 
 #include <algorithm>
@@ -38,6 +39,8 @@ struct alignas(64) TaskCell {
   alignas(Task) std::byte task[sizeof(Task)];
 };
 static_assert(sizeof(TaskCell) == 64);
+
+struct SweptTasks;
 
 class TaskRing {
  public:
@@ -127,8 +130,8 @@ class TaskRing {
       const std::size_t count = count_holding(head, limit);
       if (count == 0) {
         // Either nothing is there, or `head` was old.
-        const std::uint64_t now = head_.load(std::memory_order_relaxed);
-        if (now == head) return {};
+        const std::uint64_t now = head_without_sweep();
+        if (now == head || (now & kSwept) != 0) return {};
         head = now;
         continue;
       }
@@ -168,7 +171,7 @@ class TaskRing {
 
   // Tasks claimed by adders and not by takers; a snapshot, exact when nobody adds or takes.
   [[nodiscard]] std::size_t size() const {
-    const std::uint64_t head = head_.load();  // first, so that it is behind the tail
+    const std::uint64_t head = head_.load() & ~kSwept;  // first, so that it is behind the tail
     return (tail_.load() & ~kClosed) - head;
   }
   [[nodiscard]] bool empty() const { return size() == 0; }
@@ -203,6 +206,12 @@ class TaskRing {
  private:
   // Beyond any position: at a task each nanosecond, 292 years.
   static constexpr std::uint64_t kClosed = std::uint64_t{1} << 63U;
+  // Of `head_`: no cell holds such a position, so nobody can take.
+  static constexpr std::uint64_t kSwept = std::uint64_t{1} << 62U;
+  // A few microseconds.
+  static constexpr int kLooksAtSweep = 5000;
+
+  friend SweptTasks sweep(TaskRing& ring, std::span<Task> room);
 
   [[nodiscard]] std::atomic_ref<std::uint64_t> turn(std::uint64_t position) const {
     return std::atomic_ref(cells_[position & mask_].turn);
@@ -211,6 +220,16 @@ class TaskRing {
   [[nodiscard]] std::uint64_t free_turn(std::uint64_t position) const { return position & ~mask_; }
   [[nodiscard]] std::uint64_t& stamp(std::uint64_t position) const {
     return stamps_[(position & mask_) / kSampledTasks];
+  }
+
+  // The head once no sweep is going on; with kSwept if one takes long. A taker that gave its
+  // processor away instead would not have it back before others have used up their time.
+  [[nodiscard]] std::uint64_t head_without_sweep() const {
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    for (int looks = 0; (head & kSwept) != 0 && looks < kLooksAtSweep; ++looks) {
+      head = head_.load(std::memory_order_relaxed);
+    }
+    return head;
   }
 
   [[nodiscard]] bool is_free(std::uint64_t position) const {
@@ -225,7 +244,7 @@ class TaskRing {
   bool is_within_high_water(std::uint64_t tail) {
     const std::size_t high = high_water_.load(std::memory_order_relaxed);
     if (tail - seen_head_.load(std::memory_order_relaxed) < high) return true;
-    const std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const std::uint64_t head = head_.load(std::memory_order_relaxed) & ~kSwept;
     if (tail - head >= high) return false;  // also where `tail` is older than `head`
     seen_head_.store(head, std::memory_order_relaxed);
     return true;
@@ -249,7 +268,7 @@ class TaskRing {
     std::uint64_t head = seen_head_.load(std::memory_order_relaxed);
     const std::size_t high = high_water_.load(std::memory_order_relaxed);
     if (tail + limit - head > high) {
-      head = head_.load(std::memory_order_relaxed);
+      head = head_.load(std::memory_order_relaxed) & ~kSwept;
       if (head > tail) return 0;  // an old tail
       seen_head_.store(head, std::memory_order_relaxed);
       limit = std::min(limit, capacity_ - std::min(capacity_, tail - head));
@@ -262,7 +281,7 @@ class TaskRing {
   void note_depth(std::uint64_t tail) {
     std::size_t high = high_water_.load(std::memory_order_relaxed);
     if (tail - seen_head_.load(std::memory_order_relaxed) <= high) return;
-    const std::size_t depth = tail - head_.load(std::memory_order_relaxed);
+    const std::size_t depth = tail - (head_.load(std::memory_order_relaxed) & ~kSwept);
     while (depth > high &&
            !high_water_.compare_exchange_weak(high, depth, std::memory_order_relaxed)) {
     }

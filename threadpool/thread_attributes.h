@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 
+#include <climits>
 #include <cstddef>
 #include <new>
 #include <string>
@@ -23,7 +24,9 @@ class ThreadAttributes {
 
   void set_stack(std::size_t bytes) {
     check(pthread_attr_setstacksize(&attributes_, bytes),
-          "cannot give a worker a stack of " + std::to_string(bytes) + " bytes");
+          "cannot give a worker a stack of " + std::to_string(bytes) +
+              " bytes: it must have at least " + std::to_string(PTHREAD_STACK_MIN) +
+              " (0: the process's default)");
   }
   void set_cpu(int cpu) {
     cpu_set_t cpus;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -17,10 +18,12 @@
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/parking.h"
+#include "threadpool/queue_sweeper.h"
 #include "threadpool/room_signal.h"
 #include "threadpool/task_queues.h"
-#include "threadpool/thread_attributes.h"
+#include "threadpool/usable_cpus.h"
 #include "threadpool/worker_counts.h"
+#include "threadpool/worker_thread.h"
 #include "threadpool/would_deadlock.h"
 
 namespace evpool {
@@ -34,11 +37,6 @@ void report_exception(const std::exception_ptr& exception) {
   } catch (...) {
     std::fprintf(stderr, "evpool: a task threw something that is no std::exception\n");
   }
-}
-
-std::string describe(const char* what, std::size_t worker, std::size_t workers) {
-  return std::string(what) + " worker " + std::to_string(worker + 1) + " of " +
-         std::to_string(workers);
 }
 
 }  // namespace
@@ -132,6 +130,7 @@ class ThreadPool::Implementation {
     if (!queues_.is_mine()) return statistics;
     statistics.queued = queues_.size();
     statistics.high_water = queues_.high_water();
+    statistics.cancelled = sweeper_.swept();
     statistics.discarded = discarded_by_callers_.load(std::memory_order_relaxed);
     statistics.refused = refused_.load(std::memory_order_relaxed);
     statistics.wakes = wakes_.load(std::memory_order_relaxed);
@@ -146,9 +145,12 @@ class ThreadPool::Implementation {
   [[nodiscard]] bool is_mine() const { return queues_.is_mine(); }
 
   std::shared_ptr<BlockPool> blocks() {
-    std::call_once(blocks_made_, [this] { blocks_ = std::make_shared<BlockPool>(); });
+    std::call_once(blocks_made_,
+                   [this] { blocks_ = std::make_shared<BlockPool>(sweeper_.spent_tasks()); });
     return blocks_;
   }
+  void count_spent_task() { sweeper_.spent_tasks()->count_one(); }
+  [[nodiscard]] std::size_t workers() const { return workers_.size(); }
 
  private:
   enum class Phase : std::uint8_t { running, draining, stopped };
@@ -176,28 +178,24 @@ class ThreadPool::Implementation {
   static constexpr std::uint64_t kBusyTasks = 16;
 
   void start_worker(std::size_t number, const std::shared_ptr<Implementation>& self) {
-    const std::string what = describe("cannot start", number, workers_.size());
-    ThreadAttributes attributes;
-    if (options_.stack_bytes != 0) attributes.set_stack(options_.stack_bytes);
-    if (!options_.cpus.empty()) attributes.set_cpu(options_.cpus[number % options_.cpus.size()]);
     Worker& worker = workers_[number];
     worker.pool = this;
     worker.number = number;
     worker.keep = self;
     workers_left_.fetch_add(1);
-    const AllSignalsBlocked inherited_by_the_worker;
-    const int error =
-        pthread_create(&worker.thread, attributes.get(), &Implementation::run_worker, &worker);
-    if (error != 0) {
+    try {
+      worker.thread = start_worker_thread(options_, number, &Implementation::run_worker, &worker);
+    } catch (...) {
       workers_left_.fetch_sub(1);
       worker.keep.reset();
-      throw std::system_error(error, std::generic_category(), what);
+      throw;
     }
     worker.started = true;
   }
 
   [[noreturn]] void rethrow_start_failure(std::size_t number) const {
-    const std::string what = describe("the start hook of", number, workers_.size()) + " threw";
+    const std::string what =
+        describe_worker("the start hook of", number, workers_.size()) + " threw";
     try {
       std::rethrow_exception(workers_[number].start_failure);
     } catch (const std::exception& error) {
@@ -320,6 +318,9 @@ class ThreadPool::Implementation {
     TaskRing* const lane = own_lane(priority);
     auto refusal = lane != nullptr ? lane->add_one(task) : TaskRing::Refusal::full;
     if (refusal != TaskRing::Refusal::none) refusal = queues_.shared(priority).add_one(task);
+    if (refusal == TaskRing::Refusal::full && sweeper_.make_room(priority)) {
+      refusal = queues_.shared(priority).add_one(task);
+    }
     if (refusal != TaskRing::Refusal::none) return result_of(refusal);
     yield_point();
     wake_one();
@@ -331,10 +332,12 @@ class ThreadPool::Implementation {
     std::size_t added = 0;
     auto refusal = TaskRing::Refusal::none;
     if (TaskRing* const lane = own_lane(priority); lane != nullptr) added = lane->add(tasks).tasks;
-    if (added < tasks.size()) {
+    for (bool swept = false; added < tasks.size(); swept = true) {
       const auto shared = queues_.shared(priority).add(tasks.subspan(added));
       added += shared.tasks;
       refusal = shared.refusal;
+      if (refusal != TaskRing::Refusal::full || (swept && shared.tasks == 0)) break;
+      if (!sweeper_.make_room(priority)) break;
     }
     yield_point();
     if (added > 0) wake_one();
@@ -408,10 +411,11 @@ class ThreadPool::Implementation {
   const ThreadPoolOptions options_;
 
   TaskQueues queues_;
+  DiscardingCallers discarding_callers_;
+  QueueSweeper sweeper_{queues_, options_.capacity_tasks, discarding_callers_};
   Parking parking_;
   alignas(64) std::atomic<Phase> phase_{Phase::running};
   std::atomic<bool> discarding_{false};
-  DiscardingCallers discarding_callers_;
   RoomSignal room_;  // for add_until
 
   alignas(64) std::atomic<std::uint64_t> refused_{0};
@@ -432,7 +436,9 @@ thread_local ThreadPool::Implementation::Worker* ThreadPool::Implementation::cur
 
 std::unique_ptr<ThreadPool> ThreadPool::create(const ThreadPoolOptions& options) {
   check_options(options);
-  auto implementation = std::make_shared<Implementation>(options);
+  ThreadPoolOptions wanted = options;
+  if (wanted.workers == 0) wanted.workers = std::min(usable_cpus(), wanted.kMaxWorkers);
+  auto implementation = std::make_shared<Implementation>(wanted);
   // Whole before the first thread: should a later one fail, its destructor stops the earlier.
   std::unique_ptr<ThreadPool> pool(new ThreadPool(std::move(implementation)));
   pool->implementation_->start_workers(pool->implementation_);
@@ -474,10 +480,14 @@ ThreadPoolStatistics ThreadPool::stop() {
 
 ThreadPoolStatistics ThreadPool::statistics() const { return implementation_->statistics(); }
 
+std::size_t ThreadPool::workers() const { return implementation_->workers(); }
+
 const void* ThreadPool::of_this_thread() { return Implementation::of_this_thread(); }
 
 std::shared_ptr<BlockPool> ThreadPool::blocks() { return implementation_->blocks(); }
 
 bool ThreadPool::is_mine() const { return implementation_->is_mine(); }
+
+void ThreadPool::count_spent_task() { implementation_->count_spent_task(); }
 
 }  // namespace evpool

@@ -14,7 +14,9 @@
 //
 // Bounded: `capacity_tasks` for each priority; besides, each worker holds up to 16 that it took
 // from a deep queue at once, and each of several up to 64 that its own tasks added. All memory is
-// had by create; adding and running allocate nothing.
+// had by create; adding and running allocate nothing. A cancelled future's task keeps nobody out:
+// whoever finds the queue full takes its place, and so does a TaskGroup's ticket that has nothing
+// to run any more. (In a queue of more than 4,096, once one task in 4,096 is such.)
 //
 // Each task that was added is run or discarded (task.h says how it learns of that), exactly once,
 // by the time drain or stop has returned.
@@ -49,7 +51,7 @@ namespace evpool {
 class BlockPool;
 
 struct ThreadPoolOptions {
-  std::size_t workers = 1;             // 1 to kMaxWorkers
+  std::size_t workers = 0;             // up to kMaxWorkers; 0: as many as usable_cpus() says
   std::size_t capacity_tasks = 1024;   // 1 to kMaxCapacityTasks, of each priority
   std::string thread_name = "worker";  // the kernel shows the first 15 bytes
   std::size_t stack_bytes = 0;         // 0: the process's default
@@ -73,7 +75,7 @@ struct ThreadPoolOptions {
 
 enum class AddResult : std::uint8_t {
   added,
-  full,        // as many as may are waiting; for add_until: still, at the deadline
+  full,        // the queue is full (add_until: it stayed full until the deadline)
   draining,    // drain has begun
   stopped,     // stop has begun, or all workers have ended
   own_worker,  // add_until only: full, and a worker must not wait for its own pool
@@ -92,10 +94,12 @@ struct SampledTime {
 };
 
 struct ThreadPoolStatistics {
-  std::size_t queued = 0;            // waiting now
+  // Waiting now. Cancelled tasks, and a group's tickets that are of no use any more, are among them
+  // until their turn comes or somebody needs their place.
+  std::size_t queued = 0;
   std::size_t high_water = 0;        // the most that have waited at once, of one priority
   std::uint64_t executed = 0;        // run to their end, or to an exception
-  std::uint64_t cancelled = 0;       // found cancelled when their turn came
+  std::uint64_t cancelled = 0;       // found cancelled, or of no use, by a worker or a sweep
   std::uint64_t discarded = 0;       // handed to their discard hook
   std::uint64_t refused = 0;         // not added, for whichever reason
   std::uint64_t parks = 0;           // times that a worker went to sleep
@@ -160,6 +164,8 @@ class ThreadPool {
   // destroyed: a moment after the get() of its future may have returned.
   [[nodiscard]] ThreadPoolStatistics statistics() const;
 
+  [[nodiscard]] std::size_t workers() const;
+
   // Whether this thread is one of the pool's workers.
   [[nodiscard]] bool is_own_worker() const { return of_this_thread() == identity(); }
 
@@ -171,6 +177,8 @@ class ThreadPool {
   [[nodiscard]] std::shared_ptr<BlockPool> blocks();
   // For task_group.h: false in a child of fork().
   [[nodiscard]] bool is_mine() const;
+  // For task_group.h: a task in the queue has become one that retires (task.h).
+  void count_spent_task();
 
  private:
   class Implementation;

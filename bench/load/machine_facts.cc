@@ -1,12 +1,12 @@
 #include "bench/load/machine_facts.h"
 
-#include <sched.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
+
+#include "threadpool/usable_cpus.h"
 
 namespace evpool::bench {
 
@@ -43,11 +43,7 @@ std::string runs_in_hypervisor(std::string_view cpuinfo) {
   return (" " + flags + " ").find(" hypervisor ") != std::string::npos ? "yes" : "no";
 }
 
-int usable_cpus() {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
-}
+int usable_cpus() { return static_cast<int>(evpool::usable_cpus()); }
 
 std::string read_governors() {
   std::set<std::string> governors;

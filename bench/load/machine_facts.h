@@ -24,7 +24,7 @@ namespace evpool::bench {
 // it).
 [[nodiscard]] std::string runs_in_hypervisor(std::string_view cpuinfo);
 
-// CPUs that this process may run on; 0: unknown.
+// As a server counts them for its default number of workers: threadpool/usable_cpus.h.
 [[nodiscard]] int usable_cpus();
 
 // The CPUs' governors, each named once: "performance", or "performance powersave".

@@ -3,7 +3,6 @@
 // side.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <tbb/version.h>
@@ -16,6 +15,7 @@
 
 #include "bench/pool/comparison_table.h"
 #include "bench/pool/pool_measure.h"
+#include "threadpool/usable_cpus.h"
 
 #ifndef EVPOOL_BENCH_FLAGS
 #define EVPOOL_BENCH_FLAGS "unknown: not built by CMake"
@@ -39,11 +39,6 @@ std::string cpu_model() {
     if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
   }
   return "of an unknown model";
-}
-
-int usable_cpus() {
-  cpu_set_t cpus;
-  return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
 }
 
 void print_circumstances(const std::string& arguments, std::size_t repetitions) {

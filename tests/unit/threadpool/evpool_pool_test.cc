@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <latch>
 #include <limits>
 #include <memory>
@@ -16,7 +17,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/failing_pthread_create.h"
 #include "tests/unit/threadpool/c_pool.h"
+#include "threadpool/usable_cpus.h"
 
 // In evpool_pool_header_test.c, which is compiled as C99.
 extern "C" int evpool_pool_header_is_c(void);
@@ -83,13 +86,16 @@ TEST(EvpoolPool, has_the_defaults_without_options_and_where_they_are_0) {
   for (const evpool_pool_options* const options :
        {static_cast<evpool_pool_options*>(nullptr), &zeroes}) {
     Calls calls;
+    const std::size_t threads_before = count_threads();
     evpool_pool* made = nullptr;
     ASSERT_EQ(evpool_pool_create(options, &made, nullptr, 0), 0);
     const Pool pool(made);
     EXPECT_EQ(thread_name_in(pool), "worker");
-    CBlocker blocker(pool);  // a pool of more workers would not be blocked
+    ASSERT_TRUE(threads_become(threads_before + usable_cpus()));
+    std::deque<CBlocker> blockers;
+    while (blockers.size() < usable_cpus()) blockers.emplace_back(pool);
     EXPECT_EQ(count_room(pool, calls), 1024U);
-    blocker.release();
+    for (CBlocker& blocker : blockers) blocker.release();
     EXPECT_EQ(evpool_pool_drain(pool.get(), nullptr), 0);
   }
 }
@@ -155,6 +161,7 @@ TEST(EvpoolPool, ignores_what_it_does_not_know_of_a_newer_callers_options) {
     std::size_t unknown;
   } options{};
   options.known.struct_bytes = sizeof(options);
+  options.known.workers = 1;
   options.known.capacity_tasks = 3;
   options.unknown = 7;
   Calls calls;
@@ -181,7 +188,8 @@ TEST(EvpoolPool, creation_that_fails_says_why_by_number_and_in_words) {
        "cannot create a pool with a capacity of 16777217 tasks: it must be 1 to 16777216"},
       {0, 0, 1, EINVAL, "cannot give a worker a stack of 1 bytes"},
       // More than the address space has.
-      {0, 0, std::size_t{1} << 50U, EAGAIN, "cannot start worker 1 of 1"},
+      {2, 0, std::size_t{1} << 50U, EAGAIN,
+       "cannot start worker 1 of 2: a limit on threads or on stack memory"},
   };
   for (const Failure& failure : failures) {
     const evpool_pool_options options = {.struct_bytes = sizeof(options),

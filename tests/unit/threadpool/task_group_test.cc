@@ -290,7 +290,7 @@ TEST(TaskGroup, a_full_pool_refuses_no_task) {
 
 TEST(TaskGroup, a_drained_and_a_stopped_pool_refuse_no_task) {
   for (const bool drained : {true, false}) {
-    const auto pool = ThreadPool::create({});
+    const auto pool = ThreadPool::create({.workers = 1});
     drained ? pool->drain() : pool->stop();
     int run = 0;
     TaskGroup group(*pool);

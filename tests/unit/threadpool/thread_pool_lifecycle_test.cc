@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -25,6 +26,7 @@
 #include "tests/unit/threadpool/blocker.h"
 #include "tests/unit/threadpool/in_child.h"
 #include "threadpool/thread_pool.h"
+#include "threadpool/usable_cpus.h"
 
 // The pool maps and unmaps through these: the seams for memory that cannot be had.
 namespace {
@@ -134,14 +136,39 @@ TEST(ThreadPoolCreation, that_fails_at_a_thread_unmaps_too) {
 TEST(ThreadPoolCreation, refuses_a_stack_or_a_cpu_that_cannot_be_and_leaves_nothing) {
   const std::size_t threads_before = count_threads();
   const Refusal stack = refusal_of({.stack_bytes = 1});
-  EXPECT_TRUE(says(stack, "stack of 1 bytes")) << stack.what;
+  EXPECT_TRUE(says(stack, "stack of 1 bytes: it must have at least ")) << stack.what;
   EXPECT_EQ(stack.error, EINVAL);
   const Refusal nonsense = refusal_of({.cpus = {-1}});
   EXPECT_TRUE(says(nonsense, "on CPU -1")) << nonsense.what;
   // One that a set of CPUs can name and no machine of ours has.
   const Refusal absent = refusal_of({.workers = 2, .cpus = {0, CPU_SETSIZE - 1}});
-  EXPECT_TRUE(says(absent, "worker 2 of 2")) << absent.what;
+  EXPECT_TRUE(says(absent, "cannot start worker 2 of 2 on CPU 1023: it does not exist or is not"))
+      << absent.what;
   EXPECT_TRUE(threads_become(threads_before));
+}
+
+TEST(ThreadPoolCreation, says_which_cpus_there_are_when_the_one_asked_for_is_none) {
+  std::string online;
+  std::getline(std::ifstream("/sys/devices/system/cpu/online") >> std::ws, online);
+  for (const int cpu : {-1, CPU_SETSIZE - 1, CPU_SETSIZE}) {
+    const Refusal refusal = refusal_of({.workers = 1, .cpus = {cpu}});
+    EXPECT_TRUE(says(refusal, ("on CPU " + std::to_string(cpu)).c_str())) << refusal.what;
+    EXPECT_TRUE(says(refusal, ("online are " + online + ", and this thread may run on ").c_str()))
+        << refusal.what;
+  }
+  EXPECT_TRUE(says(refusal_of({.workers = 1, .cpus = {CPU_SETSIZE - 1}}),
+                   "choose ThreadPoolOptions::cpus among them"));
+}
+
+TEST(ThreadPoolCreation, names_the_limits_to_look_at_when_a_thread_is_refused) {
+  pthread_create_calls_until_failure.store(1);
+  const Refusal refusal = refusal_of({.workers = 2});
+  EXPECT_EQ(refusal.error, EAGAIN);
+  EXPECT_TRUE(says(refusal, "cannot start worker 2 of 2: a limit on threads or on stack memory"))
+      << refusal.what;
+  for (const char* where : {"ulimit -u", "pids.max", "fewer workers"}) {
+    EXPECT_TRUE(says(refusal, where)) << refusal.what;
+  }
 }
 
 TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_way) {
@@ -153,6 +180,7 @@ TEST(ThreadPoolCreation, leaves_nothing_when_the_system_has_no_thread_left_half_
     const std::size_t threads_before = count_threads();
     const Refusal refusal = refusal_of({.workers = 64});
     if (refusal.error != EAGAIN || !says(refusal, "cannot start worker ")) return 12;
+    if (!says(refusal, "ulimit -u")) return 12;
     if (!threads_become(threads_before)) return 13;
     // What was given up can be had: two workers fit.
     const auto pool = ThreadPool::create({.workers = 2});
@@ -190,7 +218,7 @@ TEST(ThreadPoolOptions, a_worker_has_the_stack_and_the_cpu_asked_for) {
   ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
   int cpu = CPU_SETSIZE - 1;
   while (!CPU_ISSET(cpu, &allowed)) --cpu;
-  const auto pool = ThreadPool::create({.stack_bytes = kStackBytes, .cpus = {cpu}});
+  const auto pool = ThreadPool::create({.workers = 1, .stack_bytes = kStackBytes, .cpus = {cpu}});
   std::atomic<std::size_t> stack_bytes{0};
   std::atomic<int> cpus{0};
   std::atomic<bool> on_cpu{false};
@@ -213,8 +241,27 @@ TEST(ThreadPoolOptions, a_worker_has_the_stack_and_the_cpu_asked_for) {
   EXPECT_TRUE(on_cpu.load());
 }
 
+TEST(ThreadPoolOptions, has_a_worker_for_each_usable_cpu_by_default) {
+  EXPECT_EQ(ThreadPool::create({})->workers(),
+            std::min(usable_cpus(), ThreadPoolOptions::kMaxWorkers));
+  EXPECT_EQ(ThreadPool::create({.workers = 3})->workers(), 3U);
+  std::thread pinned([] {
+    cpu_set_t cpus;
+    ASSERT_EQ(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &cpus)) --last;
+    CPU_ZERO(&cpus);
+    CPU_SET(last, &cpus);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+    EXPECT_EQ(usable_cpus(), 1U);
+    EXPECT_EQ(ThreadPool::create({.workers = 0})->workers(), 1U);
+    EXPECT_NE(describe_cpus().find("may run on " + std::to_string(last)), std::string::npos);
+  });
+  pinned.join();
+}
+
 TEST(ThreadPoolEnd, adding_says_draining_or_stopped) {
-  const auto pool = ThreadPool::create({});
+  const auto pool = ThreadPool::create({.workers = 1});
   Gate gate;
   ASSERT_EQ(pool->try_add([&gate] { gate.wait(); }), AddResult::added);
   gate.entered.wait();
@@ -229,7 +276,7 @@ TEST(ThreadPoolEnd, adding_says_draining_or_stopped) {
 }
 
 TEST(ThreadPoolEnd, a_drain_past_its_deadline_goes_on_and_can_be_finished) {
-  const auto pool = ThreadPool::create({});
+  const auto pool = ThreadPool::create({.workers = 1});
   Gate gate;
   std::atomic<int> run{0};
   ASSERT_EQ(pool->try_add([&gate] { gate.wait(); }), AddResult::added);
@@ -254,8 +301,8 @@ struct SlowToDiscard {
 
 TEST(ThreadPoolEnd, a_second_end_waits_for_the_discard_hooks_of_the_first) {
   std::latch worker_ended(1);
-  const auto pool =
-      ThreadPool::create({.on_worker_exit = [&](std::size_t) { worker_ended.count_down(); }});
+  const auto pool = ThreadPool::create(
+      {.workers = 1, .on_worker_exit = [&](std::size_t) { worker_ended.count_down(); }});
   Blocker blocker(*pool);
   Gate hook;
   ASSERT_EQ(pool->try_add(SlowToDiscard{&hook}), AddResult::added);
@@ -291,7 +338,7 @@ TEST(ThreadPoolEnd, totals_are_final_for_each_of_two_that_stop_at_once) {
 }
 
 TEST(ThreadPoolEnd, a_discard_hook_may_stop_the_pool_once_more) {
-  const auto pool = ThreadPool::create({});
+  const auto pool = ThreadPool::create({.workers = 1});
   Blocker blocker(*pool);
   struct StopsInHook {
     ThreadPool* pool;
@@ -335,7 +382,7 @@ TEST(ThreadPoolEnd, a_worker_may_not_wait_for_its_own_pool) {
 }
 
 TEST(ThreadPoolEnd, another_pools_worker_may_wait) {
-  const auto outer = ThreadPool::create({});
+  const auto outer = ThreadPool::create({.workers = 1});
   std::atomic<std::uint64_t> executed{0};
   ASSERT_EQ(outer->try_add([&executed] {
     const auto inner = ThreadPool::create({.workers = 2});

@@ -207,7 +207,7 @@ TEST(ThreadPoolBulk, adds_what_fits_in_order_and_leaves_the_rest) {
 }
 
 TEST(ThreadPoolBulk, of_nothing_is_added) {
-  const auto pool = ThreadPool::create({});
+  const auto pool = ThreadPool::create({.workers = 1});
   const BulkAddResult nothing = pool->try_add_bulk({});
   EXPECT_EQ(nothing.tasks, 0U);
   EXPECT_EQ(nothing.result, AddResult::added);
@@ -434,7 +434,7 @@ class NumberedTasks {
 };
 
 TEST(ThreadPoolOrder, of_one_worker_is_that_of_the_adding_whoever_adds) {
-  const auto pool = ThreadPool::create({.capacity_tasks = 256});
+  const auto pool = ThreadPool::create({.workers = 1, .capacity_tasks = 256});
   NumberedTasks tasks(*pool);
   const auto add_all = [&tasks] {
     while (tasks.add_some()) std::this_thread::yield();
