@@ -62,6 +62,9 @@ class FrameSplitter {
   // Whether a frame has begun and not ended. REQUIRES: next() has just said need_more.
   [[nodiscard]] bool inside_frame() const { return in_body_ || skip_bytes_ > 0 || !kept_.empty(); }
 
+  // How much has been received of a large payload that is under way.
+  [[nodiscard]] std::size_t body_bytes() const { return in_body_ ? body_bytes_ : 0; }
+
   // Payloads from this size on are received into their final place: large enough that one more
   // system call costs less than the copy it saves.
   static constexpr std::size_t kDirectBytes = std::size_t{16} << 10U;

@@ -98,6 +98,7 @@ void Connection::close() {
   gone_.store(true);
   readable_.reset();
   context_.intake.count_undelivered(output_.close());
+  if (codec_) context_.intake.spare_bodies().memory().count_freed(codec_->held_bytes());
   socket_.close();
   context_.on_closed(*this);
 }

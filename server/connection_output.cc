@@ -239,6 +239,7 @@ void ConnectionOutput::leave_to_loop_locked(bool appended, std::size_t bytes) {
     return;
   }
   appended_bytes_ += bytes;
+  left_to_loop_bytes_ += bytes;
   if (write_armed_.exchange(true)) return;
   if (bufferevent_enable(stream_.get(), EV_WRITE) != 0) write_failed_ = true;
 }
@@ -267,6 +268,7 @@ ConnectionOutput::State ConnectionOutput::state() {
                  .has_room = has_room_locked()};
   if (state.sent && write_armed_.load()) {
     write_armed_ = false;
+    spare_.memory().count_freed(std::exchange(left_to_loop_bytes_, 0));
     unsent_ends_ = {};
     bufferevent_disable(stream_.get(), EV_WRITE);
   }
@@ -300,6 +302,7 @@ std::size_t ConnectionOutput::close() {
   evbuffer* const output = bufferevent_get_output(stream_.get());
   evbuffer_unfreeze(output, 1);
   evbuffer_drain(output, evbuffer_get_length(output));
+  spare_.memory().count_freed(left_to_loop_bytes_ + order_.held_bytes());
   return lost;
 }
 

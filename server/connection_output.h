@@ -114,9 +114,10 @@ class ConnectionOutput {
   bool ordered_ = false;  // constant once an answer is expected
 
   // Guarded by the bufferevent's lock.
-  int descriptor_;                    // -1 once closed
-  std::uint64_t appended_bytes_ = 0;  // sent, or waiting to be; ever
-  std::uint64_t taken_bytes_ = 0;     // of those, by the peer's kernel, as far as we have asked
+  int descriptor_;                      // -1 once closed
+  std::uint64_t appended_bytes_ = 0;    // sent, or waiting to be; ever
+  std::uint64_t taken_bytes_ = 0;       // of those, by the peer's kernel, as far as we have asked
+  std::size_t left_to_loop_bytes_ = 0;  // since nothing waited in the bufferevent
   bool write_failed_ = false;
   bool tell_of_room_ = false;
   bool tell_when_answered_ = false;

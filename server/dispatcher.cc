@@ -123,6 +123,14 @@ void Dispatcher::count_undelivered(std::size_t answers) {
   if (answers > 0) undelivered_.fetch_add(answers, std::memory_order_relaxed);
 }
 
+bool Dispatcher::give_back_memory() {
+  const auto give_back = [this] {
+    spare_bodies_.clear();
+    MemoryReturn::give_back();
+  };
+  return pool_->try_add(Task(give_back), TaskPriority::low) == AddResult::added;
+}
+
 void Dispatcher::abandon() {
   draining_.store(true);
   stop_.request_stop();

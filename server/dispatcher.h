@@ -70,6 +70,10 @@ class Dispatcher {
   // As abandon(), then waits for what runs. Afterwards no worker is left.
   void stop();
 
+  // Has a worker free the memory that is kept for later, and give back what is free to the system.
+  // False: no worker can be had now.
+  [[nodiscard]] bool give_back_memory();
+
   // Requests accepted and not yet answered.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_.load(); }
 
@@ -102,8 +106,8 @@ class Dispatcher {
   const std::function<void()> on_quiet_;
   const std::chrono::microseconds longest_hold_;
   std::stop_source stop_;
-  JobBatchStore store_;
   SpareBodies spare_bodies_;
+  JobBatchStore store_{spare_bodies_.memory()};
 
   std::atomic<bool> draining_{false};
 

@@ -46,7 +46,8 @@ class EventLoop {
   void fail(std::exception_ptr why);
 
   // Has the loop's thread call `function` soon; from any thread. What has not been called when the
-  // loop is destroyed is destroyed uncalled.
+  // loop is destroyed is destroyed uncalled. Throws std::bad_alloc; what must happen without memory
+  // has an event of its own, see call().
   void post(std::function<void()> function);
 
   // Throws std::runtime_error. `flags` as for event_new; the event is not added yet.
@@ -55,6 +56,9 @@ class EventLoop {
   // Begins to wait for an event that new_event made of a descriptor; again is no change. False, and
   // errno says why, if the kernel refuses: then nothing will ever be heard of the descriptor.
   [[nodiscard]] static bool watch(event& descriptor_event);
+  // Has the loop's thread call back an event made by new_event(-1, EV_PERSIST, ...) soon; from any
+  // thread. Several times at once may be one. Needs no memory.
+  static void call(event& made) { event_active(&made, 0, 0); }
   // (Re)arms a timer made by new_event(-1, 0 or EV_PERSIST, ...). Throws std::bad_alloc.
   static void arm(event& timer, std::chrono::milliseconds delay);
 

@@ -22,6 +22,7 @@ class FrameCodec final : public StreamCodec {
   void body_received(std::size_t bytes) override { splitter_.body_received(bytes); }
   void push(std::string_view bytes) override { splitter_.push(bytes); }
   void hold_input() override { splitter_.hold_input(); }
+  std::size_t held_bytes() const override { return splitter_.body_bytes(); }
   bool inside_request() const override { return splitter_.inside_frame(); }
   bool ordered() const override { return false; }
 

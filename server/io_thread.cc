@@ -14,7 +14,13 @@ IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const L
       on_drained_(std::move(on_drained)),
       on_failed_(std::move(on_failed)),
       intake_(loop_, dispatcher),
-      connections_(loop_, intake_, options, log, counts, [this] { on_no_connection(); }) {}
+      connections_(loop_, intake_, options, log, counts, [this] { on_no_connection(); }),
+      drain_(loop_.new_event(
+          -1, EV_PERSIST,
+          [](int, short, void* self) { static_cast<IoThread*>(self)->begin_drain(); }, this)),
+      exit_(loop_.new_event(
+          -1, EV_PERSIST,
+          [](int, short, void* self) { static_cast<IoThread*>(self)->loop_.exit(); }, this)) {}
 
 IoThread::~IoThread() {
   finish();
@@ -46,9 +52,7 @@ void IoThread::start(const std::string& name) {
   pthread_setname_np(thread_, name.substr(0, 15).c_str());
 }
 
-void IoThread::exit() {
-  loop_.post([this] { loop_.exit(); });
-}
+void IoThread::exit() { EventLoop::call(*exit_); }
 
 void IoThread::finish() {
   if (std::exchange(started_, false)) {
@@ -71,7 +75,7 @@ void IoThread::add_connection(Descriptor socket, bool raw) {
   connections_.add(std::move(socket), raw);
 }
 
-void IoThread::drain() {
+void IoThread::begin_drain() {
   for (const auto& endpoint : endpoints_) endpoint->drain();
   connections_.drain();
   intake_.submit();

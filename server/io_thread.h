@@ -62,14 +62,15 @@ class IoThread {
   // Begins to receive datagrams. If it cannot, the loop fails.
   void open();
   void add_connection(Descriptor socket, bool raw);
-  // Answers what has arrived, and receives no more.
-  void drain();
 
-  // Any thread: whether it has begun to drain and no connection is left.
+  // Any thread. Has it answer what has arrived, and receive no more.
+  void drain() { EventLoop::call(*drain_); }
+  // Whether it has begun to drain and no connection is left.
   [[nodiscard]] bool drained() const { return drained_.load(); }
   void count_into(Statistics& statistics) const;
 
  private:
+  void begin_drain();
   void on_no_connection();
 
   const ServerOptions& options_;
@@ -79,6 +80,8 @@ class IoThread {
   Intake intake_;
   ConnectionTable connections_;
   std::vector<std::shared_ptr<UdpEndpoint>> endpoints_;
+  const UniqueEvent drain_;
+  const UniqueEvent exit_;
   bool draining_ = false;
   std::atomic<bool> drained_{false};
   pthread_t thread_{};

@@ -22,9 +22,14 @@ void empty(Replies& replies, std::size_t max_kept_bytes) {
   }
 }
 
+std::size_t memory_of(const JobBatch& batch) {
+  return batch.bytes.capacity() + batch.request.payload.capacity() +
+         batch.replies.bytes.capacity() + batch.jobs.capacity() * sizeof(Job) + sizeof(JobBatch);
+}
+
 }  // namespace
 
-JobBatchStore::JobBatchStore() { kept_.reserve(kMaxKept); }
+JobBatchStore::JobBatchStore(MemoryReturn& memory) : memory_(memory) { kept_.reserve(kMaxKept); }
 
 std::unique_ptr<JobBatch> JobBatchStore::take() {
   {
@@ -45,11 +50,20 @@ void JobBatchStore::give_back(std::unique_ptr<JobBatch> batch) noexcept {
   batch->next = 0;
   batch->bodies.clear();
   batch->origins.clear();
+  const std::size_t before_bytes = memory_of(*batch);
   empty(batch->bytes, kMaxKeptBytes);
   empty(batch->request.payload, kMaxKeptBytes);
   empty(batch->replies, kMaxKeptBytes);
-  const MutexLock lock(mutex_);
-  if (kept_.size() < kMaxKept) kept_.push_back(std::move(batch));
+  const std::size_t left_bytes = memory_of(*batch);
+  if (left_bytes < before_bytes) memory_.count_freed(before_bytes - left_bytes);
+  {
+    const MutexLock lock(mutex_);
+    if (kept_.size() < kMaxKept) {
+      kept_.push_back(std::move(batch));
+      return;
+    }
+  }
+  memory_.count_freed(left_bytes);
 }
 
 }  // namespace evpool

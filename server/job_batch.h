@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "server/job_kind.h"
+#include "server/memory_return.h"
 #include "server/replies.h"
 #include "server/reply_path.h"
 #include "server/request.h"
@@ -59,7 +60,8 @@ struct JobBatch {
 // The batches that are not in use. Any thread.
 class JobBatchStore {
  public:
-  JobBatchStore();
+  // `memory` must outlive this.
+  explicit JobBatchStore(MemoryReturn& memory);
   // Throws std::bad_alloc.
   [[nodiscard]] std::unique_ptr<JobBatch> take();
   void give_back(std::unique_ptr<JobBatch> batch) noexcept;
@@ -69,6 +71,7 @@ class JobBatchStore {
   static constexpr std::size_t kMaxKept = 256;
   static constexpr std::size_t kMaxKeptBytes = std::size_t{16} << 10U;
 
+  MemoryReturn& memory_;
   Mutex mutex_;
   std::vector<std::unique_ptr<JobBatch>> kept_ EVPOOL_GUARDED_BY(mutex_);
 };

@@ -1,5 +1,5 @@
-// Answers that the server gives by itself. Making one never fails: without memory for its sentence, a
-// refusal goes without it, because to leave a request unanswered would be worse.
+// Answers that the server gives by itself. Making one never fails: without memory for its sentence,
+// a refusal goes without it, because to leave a request unanswered would be worse.
 #pragma once
 
 #include <concepts>
@@ -13,7 +13,8 @@ namespace evpool {
 
 // `explain` makes the sentence. (Cold: kept out of the functions that most jobs pass.)
 template <std::invocable Explain>
-[[nodiscard]] [[gnu::cold]] [[gnu::noinline]] Reply refusal(Status status, Explain explain) noexcept {
+[[nodiscard]] [[gnu::cold]] [[gnu::noinline]] Reply refusal(Status status,
+                                                            Explain explain) noexcept {
   Reply reply{.status = status, .payload = {}};
   try {
     reply.payload = explain();

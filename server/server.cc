@@ -104,15 +104,26 @@ class Server::Implementation {
     for (std::size_t i = 0; i < options_.io_threads; ++i) {
       io_threads_.push_back(std::make_unique<IoThread>(
           dispatcher_, options_, log_, counts_, [this] { look_if_drained(); },
-          [this] { post_exit(); }));
+          [this] { io_threads_.front()->exit(); }));
     }
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
     for (Descriptor& socket : udp_) add_endpoints(std::move(socket));
+    drain_ = first_loop().new_event(
+        -1, EV_PERSIST,
+        [](int, short, void* self) { static_cast<Implementation*>(self)->begin_drain(); }, this);
     look_if_drained_ = first_loop().new_event(
         -1, EV_PERSIST,
         [](int, short, void* self) { static_cast<Implementation*>(self)->exit_when_drained(); },
         this);
+    memory_is_worth_a_look_ = first_loop().new_event(
+        -1, EV_PERSIST,
+        [](int, short, void* self) { static_cast<Implementation*>(self)->look_later(); }, this);
+    memory_timer_ = first_loop().new_event(
+        -1, 0, [](int, short, void* self) { static_cast<Implementation*>(self)->look_at_memory(); },
+        this);
+    dispatcher_.spare_bodies().memory().set_owner(
+        [this] { EventLoop::call(*memory_is_worth_a_look_); });
     drain_timer_ = first_loop().new_event(
         -1, 0,
         [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
@@ -158,9 +169,7 @@ class Server::Implementation {
     return {.still_running = dispatcher_.in_flight(), .statistics = statistics()};
   }
 
-  void drain() {
-    first_loop().post([this] { begin_drain(); });
-  }
+  void drain() { EventLoop::call(*drain_); }
 
   [[nodiscard]] Statistics statistics() const {
     Statistics statistics;
@@ -239,9 +248,9 @@ class Server::Implementation {
       }
     }
     listeners_.clear();
-    // After the connections just given to them.
+    // After the connections just given to them, as events come in their order.
     for (const auto& io_thread : io_threads_) {
-      io_thread->loop().post([&io_thread] { io_thread->drain(); });
+      io_thread->drain();
     }
     EventLoop::arm(*drain_timer_, options_.drain_timeout);
   }
@@ -260,11 +269,13 @@ class Server::Implementation {
   }
 
   // Any thread; without memory, which a worker that answers the last request may not have.
-  void look_if_drained() { event_active(look_if_drained_.get(), 0, 0); }
+  void look_if_drained() { EventLoop::call(*look_if_drained_); }
 
-  // Any thread.
-  void post_exit() {
-    first_loop().post([this] { first_loop().exit(); });
+  void look_later() { EventLoop::arm(*memory_timer_, MemoryReturn::kLookInterval); }
+
+  void look_at_memory() {
+    if (!dispatcher_.spare_bodies().memory().look() || !dispatcher_.give_back_memory())
+      look_later();
   }
 
   // Called whenever one of these may have become true.
@@ -292,7 +303,10 @@ class Server::Implementation {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::size_t next_io_thread_ = 0;
   bool draining_ = false;
+  UniqueEvent drain_;
   UniqueEvent look_if_drained_;
+  UniqueEvent memory_is_worth_a_look_;
+  UniqueEvent memory_timer_;
   UniqueEvent drain_timer_;
   UniqueEvent grace_timer_;
 };

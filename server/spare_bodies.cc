@@ -23,6 +23,8 @@ std::string SpareBodies::take(std::size_t bytes) {
 }
 
 void SpareBodies::give_back(std::string body) noexcept {
+  // Kept or not: what is kept is freed when load has gone.
+  memory_.count_freed(body.capacity());
   if (body.capacity() < kLeastBytes || body.capacity() > kMaxKeptBytes) return;
   body.clear();
   while (!keep(body)) {
@@ -46,6 +48,11 @@ std::string SpareBodies::take_oldest() {
   kept_.erase(kept_.begin());
   kept_bytes_ -= oldest.capacity();
   return oldest;
+}
+
+void SpareBodies::clear() {
+  while (take_oldest().capacity() >= kLeastBytes) {
+  }
 }
 
 std::size_t SpareBodies::kept_bytes() {

@@ -50,6 +50,8 @@ class StreamCodec {
   // The peer has sent its last byte; next() may still have a request.
   virtual void end_of_input() {}
   [[nodiscard]] virtual Item next(Decoded& decoded) = 0;
+  // How much memory a request that has begun holds.
+  [[nodiscard]] virtual std::size_t held_bytes() const { return 0; }
   // Whether a request has begun and not ended.
   [[nodiscard]] virtual bool inside_request() const = 0;
 

@@ -1,5 +1,5 @@
-// A server whose allocations fail, one in so many or all of them: it answers, or closes a connection
-// that it cannot serve, and goes on when there is memory again.
+// A server whose allocations fail, one in so many or all of them: it answers, or closes a
+// connection that it cannot serve, and goes on when there is memory again.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -86,7 +86,8 @@ class OutOfMemory : public testing::TestWithParam<unsigned> {
 };
 
 TEST_P(OutOfMemory, frames_of_every_size_are_answered_once_or_their_connection_is_closed) {
-  for (const std::size_t bytes : {std::size_t{0}, std::size_t{100}, std::size_t{5'000}, std::size_t{20'000}, std::size_t{100'000}}) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{100}, std::size_t{5'000},
+                                  std::size_t{20'000}, std::size_t{100'000}}) {
     Peer peer = Peer::tcp(server_.tcp());
     peer.send(request_frame(0, "echo", ""));
     peer.receive_frame();
@@ -151,8 +152,8 @@ TEST_P(OutOfMemory, datagrams_are_answered_once) {
   peer.receive_datagram();
   const FailingAllocations failing(GetParam());
   for (std::uint64_t id = 1; id <= 100; ++id) {
-    peer.send_datagram(request_frame(id, id % 5 == 0 ? "no_such_job_at_all" : "echo",
-                                     std::string(id * 10, 'x')));
+    peer.send_datagram(
+        request_frame(id, id % 5 == 0 ? "no_such_job_at_all" : "echo", std::string(id * 10, 'x')));
     Frame frame;
     ASSERT_EQ(decode_datagram(peer.receive_datagram(), frame), FrameError::none);
     EXPECT_EQ(frame.header.id, id);
