@@ -19,8 +19,6 @@ namespace {
 // A request that arrives more slowly than this much in each stall_timeout makes no progress; any
 // smaller one has to arrive whole.
 constexpr std::size_t kProgressBytes = std::size_t{64} << 10U;
-// Pongs of one turn are sent together, but no more of them.
-constexpr std::size_t kMaxPongBytes = std::size_t{16} << 10U;
 // A drain answers what has arrived; of a peer that goes on sending, this much. More than the
 // kernels at both ends hold by default (tcp_rmem, tcp_wmem: 6 and 4 MiB).
 constexpr std::size_t kDrainBytes = std::size_t{16} << 20U;
@@ -357,8 +355,8 @@ void Connection::linger() {
 }
 
 void Connection::add_pong(std::uint64_t id) {
+  if (context_.pongs.size() + kFrameHeaderBytes > ConnectionContext::kMaxPongBytes) send_pongs();
   append_header({.type = FrameType::pong, .id = id}, context_.pongs);
-  if (context_.pongs.size() >= kMaxPongBytes) send_pongs();
 }
 
 void Connection::send_pongs() {

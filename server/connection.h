@@ -45,7 +45,13 @@ struct ConnectionContext {
   std::function<bool(Connection&)> on_admission;     // over the limit: whether there is room now
   std::function<void(Connection&)> on_watch_failed;  // the loop cannot serve it; errno says why
   std::function<void()> on_ping;
-  std::string pongs = {};  // of the turn under way, not yet sent
+  // Of the turn under way, not yet sent. With room from the start: they are given without memory.
+  static constexpr std::size_t kMaxPongBytes = std::size_t{16} << 10U;
+  std::string pongs = [] {
+    std::string room;
+    room.reserve(kMaxPongBytes);
+    return room;
+  }();
 };
 
 class Connection final : public ReplyPath {

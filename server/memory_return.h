@@ -1,6 +1,6 @@
 // Gives memory back to the system once load has gone. malloc keeps what is freed among blocks that
-// are still in use, for ever: a thousand peers that did not read their replies left gigabytes behind
-// when they had closed.
+// are still in use, for ever: a thousand peers that did not read their replies left gigabytes
+// behind when they had closed.
 //
 // Those that free much say so. When enough has come together, the owner is called, once, and then
 // looks about every second: memory is given back in the first interval in which little was freed.

@@ -41,7 +41,8 @@ TEST(Memory, a_server_that_runs_out_of_it_answers_busy_and_goes_on) {
                   built_program("evpoold")});
   const std::string listening = daemon.next_line();
   EXPECT_EQ(daemon.next_line(), "ready");
-  const auto port = static_cast<std::uint16_t>(std::stoul(listening.substr(listening.rfind(':') + 1)));
+  const auto port =
+      static_cast<std::uint16_t>(std::stoul(listening.substr(listening.rfind(':') + 1)));
 
   constexpr std::uint64_t kRequests = 8'000;  // fewer than a connection may have in flight
   const std::string requests = frames_of("sleep", 3'000, kRequests);  // too long to be a number
