@@ -1,5 +1,5 @@
-// What the generator does on a kernel without epoll_pwait2 (before Linux 5.11), and in a sandbox that
-// forbids it.
+// What the generator does on a kernel without epoll_pwait2 (before Linux 5.11), and in a sandbox
+// that forbids it.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
