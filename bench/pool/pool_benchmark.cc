@@ -14,6 +14,7 @@
 #include <fstream>
 #include <string>
 
+#include "bench/load/effective_flags.h"
 #include "bench/pool/comparison_table.h"
 #include "bench/pool/pool_measure.h"
 
@@ -50,7 +51,7 @@ void print_circumstances(const std::string& arguments, std::size_t repetitions) 
   utsname kernel{};
   uname(&kernel);
   fmt::print("compiler: {}\n", compiler());
-  fmt::print("flags: {}\n", EVPOOL_BENCH_FLAGS);
+  fmt::print("flags: {}\n", effective_flags(EVPOOL_BENCH_FLAGS));
   fmt::print("CPUs: {}, {}\n", usable_cpus(), cpu_model());
   fmt::print("kernel: {} {} {}\n", kernel.sysname, kernel.release, kernel.machine);
   fmt::print("argv: {}\n", arguments);
