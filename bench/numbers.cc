@@ -97,8 +97,8 @@ std::uint64_t parse_count(std::string_view text, std::uint64_t least, std::uint6
 std::uint64_t parse_bytes(std::string_view text, std::uint64_t most) {
   const auto number = whole_number_in(text, kBinaryThousand);
   if (!number || *number > most) {
-    refuse(text, fmt::format("a number of bytes up to {}, or one such as 64K (65,536)",
-                             grouped(most)));
+    refuse(text,
+           fmt::format("a number of bytes up to {}, or one such as 64K (65,536)", grouped(most)));
   }
   return *number;
 }

@@ -47,21 +47,28 @@ TEST(BenchReport, begins_and_ends_with_results_and_has_the_provenance_only_when_
   const Daemon daemon;
   const std::string server = daemon.address("tcp");
   const std::vector<Command> commands = {
-      {{"run", "--server", server, "--duration", "50ms"}, R"(.*jobs/s  tcp to .*|INVALID: .*)",
+      {{"run", "--server", server, "--duration", "50ms"},
+       R"(.*jobs/s  tcp to .*|INVALID: .*)",
        R"((INVALID: )?[0-9,.]+ jobs/s, p50 .*)"},
-      {{"sweep", "--server", server, "--rates", "100", "--duration", "100ms"}, R"( *rate/s .*)",
+      {{"sweep", "--server", server, "--rates", "100", "--duration", "100ms"},
+       R"( *rate/s .*)",
        R"(keeps up with .*)"},
       {{"knee", "--server", server, "--slo", "p50<0.001us", "--from", "0.5", "--duration", "20ms",
         "--warmup", "0s"},
-       R"(no knee: .*)", R"(no knee: .*)"},
+       R"(no knee: .*)",
+       R"(no knee: .*)"},
       {{"workers", "--workers", "1", "--rounds", "1", "--duration", "20ms"},
-       R"(## evpoold with .*|INVALID: .*)", R"((INVALID: )?best in tcp-50x16: 1 worker, .*)"},
+       R"(## evpoold with .*|INVALID: .*)",
+       R"((INVALID: )?best in tcp-50x16: 1 worker, .*)"},
       {{"floors", "--row", "tcp-1x1", "--rounds", "1", "--duration", "20ms"},
-       R"(## evpool beside its floors.*|INVALID: .*)", R"((INVALID: )?1 row: evpool/hop .*)"},
+       R"(## evpool beside its floors.*|INVALID: .*)",
+       R"((INVALID: )?1 row: evpool/hop .*)"},
       {{"connections", "--connections", "10", "--rounds", "1", "--duration", "20ms"},
-       R"(## 10 connections.*|INVALID: .*)", R"((INVALID: )?10 connections serve .*)"},
+       R"(## 10 connections.*|INVALID: .*)",
+       R"((INVALID: )?10 connections serve .*)"},
       {{"mgk", "--jobs", "10k"}, R"(## 2 workers .*)", R"(2 workers at 70 % load, p99 .*)"},
-      {{"self", "--rounds", "1", "--duration", "20ms"}, R"(the generator .*|INVALID: .*)",
+      {{"self", "--rounds", "1", "--duration", "20ms"},
+       R"(the generator .*|INVALID: .*)",
        R"(the generator .*|INVALID: .*)"},
       {{"doctor"}, R"(verdict: .*)", R"(verdict: .*)"}};
   for (const Command& command : commands) {
@@ -91,8 +98,8 @@ TEST(BenchReport, json_always_has_the_provenance_and_each_part_s_flags) {
 
 TEST(BenchReport, no_rate_has_more_digits_than_can_be_read) {
   const Daemon daemon;
-  const Finished finished = bench({"run", "--server", daemon.address("tcp"), "--rate",
-                                   "2345.6789012", "--duration", "100ms"});
+  const Finished finished = bench(
+      {"run", "--server", daemon.address("tcp"), "--rate", "2345.6789012", "--duration", "100ms"});
   EXPECT_NE(finished.output.find("open loop at 2,346/s "), std::string::npos) << finished.output;
   EXPECT_FALSE(std::regex_search(finished.output, std::regex(R"([0-9]\.[0-9]{4,}/s)")));
 }
@@ -125,9 +132,8 @@ TEST(BenchReport, a_server_that_goes_away_between_two_runs_takes_no_report_with_
 TEST(BenchReport, one_failed_connect_does_not_lose_it) {
   const Daemon daemon({"--max-connections", "1"});
   // A connection is begun while the one before it is still being closed, and turned away.
-  const Finished finished =
-      bench({"run", "--server", daemon.address("tcp"), "--reconnect-every", "1", "--duration",
-             "200ms", "--json"});
+  const Finished finished = bench({"run", "--server", daemon.address("tcp"), "--reconnect-every",
+                                   "1", "--duration", "200ms", "--json"});
   const json result = json::parse(finished.output);
   EXPECT_TRUE(result.at("account").at("balances").get<bool>());
   EXPECT_TRUE(result.at("account").contains("failed_connects"));

@@ -18,7 +18,8 @@ namespace {
 
 // Looks up in digits, as the C library does it.
 int look_up(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
-  static const auto real = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  static const auto real =
+      reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
   return real(host, service, hints, found);
 }
 

@@ -22,10 +22,30 @@ TEST(Counts, take_decimal_suffixes) {
 }
 
 TEST(Counts, are_whole_and_within_their_bounds) {
-  for (const char* wrong :
-       {"", "k", "-1", "-1k", "+1", "1.5", "1e3", "1.0001k", "20kk", "20 k", " 20", "20kB", "20m",
-        "20x", "0x10", "1.", "1.k", ".5k", "inf", "nan", "1.0000000001G", "18446744073709551616",
-        "18446744073709551615k", "20000000000G"}) {
+  for (const char* wrong : {"",
+                            "k",
+                            "-1",
+                            "-1k",
+                            "+1",
+                            "1.5",
+                            "1e3",
+                            "1.0001k",
+                            "20kk",
+                            "20 k",
+                            " 20",
+                            "20kB",
+                            "20m",
+                            "20x",
+                            "0x10",
+                            "1.",
+                            "1.k",
+                            ".5k",
+                            "inf",
+                            "nan",
+                            "1.0000000001G",
+                            "18446744073709551616",
+                            "18446744073709551615k",
+                            "20000000000G"}) {
     EXPECT_THROW(static_cast<void>(parse_count(wrong)), std::invalid_argument) << wrong;
   }
   EXPECT_THROW(static_cast<void>(parse_count("0", 1)), std::invalid_argument);

@@ -20,7 +20,6 @@
 namespace evpool::bench {
 namespace {
 
-
 // Tags are closed in the order in which they were opened, ids are unique, and what they refer to is
 // there. Enough of a parser for what we write.
 void expect_well_formed(const std::string& html) {
