@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,11 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+
+// From the folder of this program, where CMake installs those that nobody calls by hand.
+#ifndef EVPOOL_BENCH_LIBEXEC
+#define EVPOOL_BENCH_LIBEXEC "../libexec/evpool"
+#endif
 
 namespace evpool::bench {
 namespace {
@@ -117,7 +123,15 @@ void ChildProgram::start(const Options& options) {
   do {
     got = read(failure.get(), &error, sizeof(error));
   } while (got < 0 && errno == EINTR);
-  if (got == 0) return;
+  if (got == 0) {
+    try {
+      guard_.emplace(pid_);
+      return;
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
   stop();
   throw std::runtime_error(
       fmt::format("cannot start {}: {}", name_, std::generic_category().message(error)));
@@ -213,24 +227,51 @@ std::uint64_t ChildProgram::kilobytes(std::string_view file, std::string_view la
 }
 
 bool ChildProgram::running() {
-  if (!gone_ && waitpid(pid_, nullptr, WNOHANG) != 0) gone_ = true;
-  return !gone_;
+  if (gone_) return false;
+  siginfo_t ended{};
+  // It stays a zombie, so that its group's number is still its own.
+  if (waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+      ended.si_pid == 0) {
+    return true;
+  }
+  bury();
+  return false;
+}
+
+// Of what has ended, and of what it has left behind in its group.
+void ChildProgram::bury() {
+  kill(-pid_, SIGKILL);
+  while (waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {
+  }
+  gone_ = true;
+  guard_.reset();
 }
 
 void ChildProgram::stop() {
   if (!running()) return;
-  kill(pid_, SIGTERM);
+  kill(-pid_, SIGTERM);
   const Clock::time_point deadline = Clock::now() + kStopTimeout;
   while (running() && Clock::now() < deadline) std::this_thread::sleep_for(kLookEvery);
-  if (gone_) return;
-  kill(-pid_, SIGKILL);  // with whatever it may have started: it leads its own process group
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  gone_ = true;
+  if (!gone_) bury();
+}
+
+int ChildProgram::exit_status() const {
+  constexpr int kShellAddsToSignals = 128;
+  return WIFEXITED(wait_status_) ? WEXITSTATUS(wait_status_)
+                                 : kShellAddsToSignals + WTERMSIG(wait_status_);
+}
+
+std::size_t ChildProgram::output_bytes() const {
+  struct stat file {};
+  return fstat(output_.get(), &file) == 0 ? static_cast<std::size_t>(file.st_size) : 0;
 }
 
 std::string program_beside(std::string_view name) {
-  return std::filesystem::read_symlink("/proc/self/exe").replace_filename(name).string();
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const std::filesystem::path beside = folder / name;
+  if (std::filesystem::exists(beside)) return beside.string();
+  const std::filesystem::path installed = (folder / EVPOOL_BENCH_LIBEXEC / name).lexically_normal();
+  return (std::filesystem::exists(installed) ? installed : beside).string();
 }
 
 std::uint16_t free_port() {

@@ -1,17 +1,20 @@
-// A server that the bench starts for a comparison, measures from outside, and ends. Used by one
-// thread, which must live as long as the object does: when that thread ends, whatever the reason,
-// the kernel kills the child.
+// A program that the bench starts for a comparison, measures from outside, and ends with all that
+// it has started: it leads a process group of its own. Used by one thread, which must live as long
+// as the object does: when that thread or the whole bench ends, whatever the reason, the child and
+// its group are killed.
 #pragma once
 
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/group_guard.h"
 #include "protocol/address.h"
 
 namespace evpool::bench {
@@ -49,7 +52,13 @@ class ChildProgram {
   [[nodiscard]] std::uint64_t peak_resident_bytes() const;
 
   [[nodiscard]] bool running();
-  // Asks it to end; kills it when it has not within five seconds. Returns when it is gone.
+  // As a shell's $?. REQUIRES: running() or stop() has seen its end.
+  [[nodiscard]] int exit_status() const;
+  // What it has written to its standard output so far.
+  [[nodiscard]] std::size_t output_bytes() const;
+  [[nodiscard]] std::string output() const { return said(output_); }
+  // Asks it and its group to end; kills what has not ended within five seconds. Returns when it is
+  // gone.
   void stop();
 
  private:
@@ -68,6 +77,7 @@ class ChildProgram {
 
   void start(const Options& options);
   void wait_until_ready(const Options& options);
+  void bury();
   [[nodiscard]] std::string said(const Descriptor& file) const;
   // A number of kilobytes in one of its files in /proc.
   [[nodiscard]] std::uint64_t kilobytes(std::string_view file, std::string_view label) const;
@@ -78,10 +88,13 @@ class ChildProgram {
   const Descriptor output_;
   const Descriptor errors_;
   pid_t pid_ = -1;
-  bool gone_ = false;  // and waited for: its number may be another's by now
+  std::optional<GroupGuard> guard_;
+  bool gone_ = false;    // and waited for: its number may be another's by now
+  int wait_status_ = 0;  // of waitpid(), when it is gone
 };
 
-// The path of a program in this executable's own folder.
+// The path of one of evpool's programs: in this executable's own folder, or, of those that nobody
+// calls by hand, where an installation puts them.
 [[nodiscard]] std::string program_beside(std::string_view name);
 
 // A port of 127.0.0.1 that was free a moment ago, for TCP and UDP alike.

@@ -19,6 +19,9 @@
 #include "bench/exit_status.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/load_flags.h"
+#include "bench/numbers.h"
+#include "bench/report_form.h"
 #include "bench/report_json.h"
 #include "bench/run_conditions.h"
 #include "bench/run_samples.h"
@@ -41,7 +44,7 @@ struct Options {
   std::string file_b;
   std::vector<std::string> commands;  // two, or none: the files
   std::size_t runs = 10;              // of each command
-  bool json = false;
+  ReportForm form;
   double min_effect = 0.05;         // gate's
   Better better = Better::unknown;  // gate's, when told
 };
@@ -82,17 +85,13 @@ std::string too_few_runs(std::size_t runs_a, std::size_t runs_b) {
       runs_a, runs_b, least_p_value(runs_a, runs_b), enough);
 }
 
-std::string format_value(double value) {
-  return std::abs(value) >= 1'000 ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
-}
-
 // "B is 1.23 times A (95 % 1.18 to 1.29), p = 0.0002"
 std::string describe(const Comparison& comparison, const Side& a, const Side& b) {
   std::string p = ", p < 0.0001";
   if (comparison.p_value >= 0.0001) p = fmt::format(", p = {:.2g}", comparison.p_value);
   if (!std::isfinite(comparison.ratio)) {
-    return fmt::format("{} is {} where {} is 0{}", b.name, format_value(comparison.median_b),
-                       a.name, p);
+    return fmt::format("{} is {} where {} is 0{}", b.name, number_text(comparison.median_b), a.name,
+                       p);
   }
   // An interval that excludes 1 must not look as if it did not.
   const Interval& interval = comparison.ratio_interval;
@@ -146,7 +145,7 @@ void print_medians(const Options& options, Better better, const Comparison& comp
   const std::size_t width = std::max(a.name.size(), b.name.size());
   const auto print_side = [width](const Side& side, double middle, const Interval& interval) {
     fmt::print("  {:<{}}  median {} (95 % {} to {}) of {} runs: {}\n", side.name, width,
-               format_value(middle), format_value(interval.low), format_value(interval.high),
+               number_text(middle), number_text(interval.low), number_text(interval.high),
                side.values.size(), side.source);
   };
   print_side(a, comparison.median_a, comparison.interval_a);
@@ -199,17 +198,19 @@ int compare(const Options& options) {
   collect(options, a, b);
   const Comparison comparison = compare_samples(a.values, b.values, kAlpha);
   const Better better = better_of(options.metric);
-  if (options.json) {
+  if (options.form.json) {
     print_json(to_json("compare", options, better, comparison, a, b));
     return kOk;
   }
   print_differences(a, b);
   const bool seen = comparison.verdict != Comparison::no_difference;
-  fmt::print("{}{}\n", seen ? "" : "no difference seen: ", describe(comparison, a, b));
+  const std::string verdict = (seen ? "" : "no difference seen: ") + describe(comparison, a, b);
+  fmt::print("{}\n", verdict);
   print_medians(options, better, comparison, a, b);
   if (!enough_runs(a.values.size(), b.values.size())) {
     fmt::print("{}\n", too_few_runs(a.values.size(), b.values.size()));
   }
+  print_closing(options.form, collect_provenance(own_arguments(), kResamplingSeed), verdict);
   return kOk;
 }
 
@@ -241,7 +242,7 @@ int gate(const Options& options) {
                           (better == Better::higher ? Comparison::a_higher : Comparison::b_higher);
   const bool regression = seen_worse && worse_by(comparison.ratio, better) > options.min_effect;
   const int status = regression ? kRegression : kOk;
-  if (options.json) {
+  if (options.form.json) {
     ordered_json object = to_json("gate", options, better, comparison, base, next);
     object["min_effect"] = options.min_effect;
     object["outcome"] = regression ? "regression" : "pass";
@@ -250,14 +251,17 @@ int gate(const Options& options) {
   }
   print_differences(base, next);
   const double allowed_percent = 100 * options.min_effect;
-  fmt::print("{} {:.4g} %: {}\n", regression ? "regression of more than" : "pass, no regression of",
-             allowed_percent, describe(comparison, base, next));
+  const std::string verdict = fmt::format(
+      "{} {:.4g} %: {}", regression ? "regression of more than" : "pass, no regression of",
+      allowed_percent, describe(comparison, base, next));
+  fmt::print("{}\n", verdict);
   print_medians(options, better, comparison, base, next);
   const Interval& interval = comparison.ratio_interval;
   const double at_worst = worse_by(better == Better::higher ? interval.low : interval.high, better);
   if (!regression && at_worst > options.min_effect) {
     fmt::print("one of {:.2g} % is not excluded: more runs would tell\n", 100 * at_worst);
   }
+  print_closing(options.form, collect_provenance(own_arguments(), kResamplingSeed), verdict);
   return status;
 }
 
@@ -288,7 +292,7 @@ void add_common_options(CLI::App& command, Options& options, const std::string& 
           ->expected(2)
           ->type_name("COMMAND COMMAND");
   command.add_option("--runs", options.runs, "Runs of each command of --ab")
-      ->check(CLI::Range(std::size_t{1}, kMaxRuns))
+      ->transform(whole_number(1, kMaxRuns))
       ->capture_default_str()
       ->needs(commands);
   command
@@ -296,7 +300,7 @@ void add_common_options(CLI::App& command, Options& options, const std::string& 
                   "A number in the results: latency_us.p99.9, generator.cpu_us_per_job")
       ->type_name("PATH")
       ->capture_default_str();
-  command.add_flag("--json", options.json, "Print one JSON object");
+  add_report_flags(command, options.form);
 }
 
 void require_two_sides(const Options& options, const std::string& name_a,

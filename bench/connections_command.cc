@@ -16,11 +16,12 @@
 #include "bench/load/provenance.h"
 #include "bench/load_flags.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/report_json.h"
-#include "bench/report_text.h"
 #include "bench/row.h"
 #include "bench/row_run.h"
 #include "bench/series.h"
+#include "bench/series_watch.h"
 #include "client/client.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
@@ -91,30 +92,46 @@ void keep(const char* what, const RowRun& run, std::vector<double>& jobs_per_sec
   }
 }
 
-void measure_few(const ConnectionsOptions& options, Measured& measured) {
+void measure_few(const ConnectionsOptions& options, Measured& measured, SeriesWatch& watch) {
   const auto server = start_server(options);
-  const RowRun run =
-      run_row(active_row(options), *server, *make_frame_dialect(), options.series.duration);
+  const RowRun run = run_row(active_row(options), *server, *make_frame_dialect(),
+                             options.series.duration, watch.control());
+  watch.check();
   keep("few", run, measured.few_jobs_per_second, measured.few_p50_us, measured);
 }
 
-void measure_many(const ConnectionsOptions& options, Measured& measured) {
+void measure_many(const ConnectionsOptions& options, Measured& measured, SeriesWatch& watch) {
   const auto server = start_server(options);
   const auto dialect = make_frame_dialect();
   const Row row = active_row(options);
   const std::size_t idle = options.connections - active_of(options);
   // What the first jobs make resident is not the idle connections'.
-  static_cast<void>(run_row(row, *server, *dialect, kRowWarmUp));
+  static_cast<void>(run_row(row, *server, *dialect, kRowWarmUp, watch.control()));
+  watch.check();
   const std::uint64_t before = server->resident_bytes();
   const std::vector<Client> clients = open_idle(*server->listening("tcp"), idle);
   const std::uint64_t after = server->resident_bytes();
+  const RowRun run = run_row(row, *server, *dialect, options.series.duration, watch.control());
+  watch.check();
   measured.bytes_per_idle.push_back((static_cast<double>(after) - static_cast<double>(before)) /
                                     static_cast<double>(idle));
-  const RowRun run = run_row(row, *server, *dialect, options.series.duration);
   keep("many", run, measured.many_jobs_per_second, measured.many_p50_us, measured);
 }
 
-void print_text(const ConnectionsOptions& options, const Measured& measured) {
+// The rounds in which both were measured.
+void keep_finished(Measured& measured) {
+  const std::size_t finished =
+      std::min(measured.few_jobs_per_second.size(), measured.many_jobs_per_second.size());
+  for (std::vector<double>* const rounds :
+       {&measured.few_jobs_per_second, &measured.many_jobs_per_second, &measured.few_p50_us,
+        &measured.many_p50_us, &measured.bytes_per_idle}) {
+    rounds->resize(finished);
+  }
+}
+
+void print_text(const ConnectionsOptions& options, const Measured& measured,
+                const std::string& broke_off) {
+  print_troubles(broke_off, measured.faults);
   const std::size_t active = active_of(options);
   fmt::print(
       "## {} connections, {} of them active ({}), beside these alone: closed loop, medians of {} "
@@ -124,20 +141,27 @@ void print_text(const ConnectionsOptions& options, const Measured& measured) {
       to_string(options.series.duration));
   MarkdownTable table({"figure", fmt::format("{} alone", active),
                        fmt::format("of {}", options.connections), "many/few"});
-  table.add({"jobs/s", fmt::format("{:.0f}", median(measured.few_jobs_per_second)),
-             fmt::format("{:.0f}", median(measured.many_jobs_per_second)),
+  table.add({"jobs/s", number_text(median(measured.few_jobs_per_second)),
+             number_text(median(measured.many_jobs_per_second)),
              spread_text(ratios_of(measured.many_jobs_per_second, measured.few_jobs_per_second))});
   table.add({"p50 us", fmt::format("{:.1f}", median(measured.few_p50_us)),
              fmt::format("{:.1f}", median(measured.many_p50_us)),
              spread_text(ratios_of(measured.many_p50_us, measured.few_p50_us))});
   table.add({"bytes of memory for each idle connection", "-",
-             fmt::format("{:.0f}", median(measured.bytes_per_idle)), "-"});
+             number_text(median(measured.bytes_per_idle)), "-"});
   fmt::print("{}", table.text());
-  for (const std::string& fault : measured.faults) fmt::print("\n{}\n", fault);
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kRowSeed)));
+  const std::string essence = fmt::format(
+      "{} connections serve {} of the jobs/s of the {} active ones alone; an idle one takes {} "
+      "bytes",
+      options.connections,
+      spread_text(ratios_of(measured.many_jobs_per_second, measured.few_jobs_per_second)), active,
+      number_text(median(measured.bytes_per_idle)));
+  print_closing(options.series.form, collect_provenance(own_arguments(), kRowSeed),
+                troubled(broke_off, measured.faults) + essence);
 }
 
-void print_json(const ConnectionsOptions& options, const Measured& measured) {
+void print_json(const ConnectionsOptions& options, const Measured& measured,
+                const std::string& broke_off) {
   const Json object = {
       {"schema", "evpool-bench-connections/1"},
       {"command", "connections"},
@@ -147,6 +171,7 @@ void print_json(const ConnectionsOptions& options, const Measured& measured) {
       {"in_flight", options.in_flight},
       {"rounds", options.series.rounds},
       {"duration_ms", options.series.duration.count()},
+      {"broke_off", null_if_empty(broke_off)},
       {"few", active_row(options).name},
       {"few_jobs_per_second", spread_json(measured.few_jobs_per_second)},
       {"many_jobs_per_second", spread_json(measured.many_jobs_per_second)},
@@ -161,19 +186,29 @@ void print_json(const ConnectionsOptions& options, const Measured& measured) {
   fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
-int run_connections(const ConnectionsOptions& options) {
-  require_descriptors(options.connections);  // evpoold inherits them
-  Measured measured;
+void measure_rounds(const ConnectionsOptions& options, Measured& measured, SeriesWatch& watch) {
   for (int round = 0; round < options.series.rounds; ++round) {
     show_series_progress("connections", round, options.series);
     const bool few_first = round % 2 == 0;
-    if (few_first) measure_few(options, measured);
-    measure_many(options, measured);
-    if (!few_first) measure_few(options, measured);
+    if (few_first) measure_few(options, measured, watch);
+    measure_many(options, measured, watch);
+    if (!few_first) measure_few(options, measured, watch);
   }
-  options.series.json ? print_json(options, measured) : print_text(options, measured);
+}
+
+int run_connections(const ConnectionsOptions& options) {
+  require_descriptors(options.connections);  // evpoold inherits them
+  Measured measured;
+  SeriesWatch watch;
+  const std::string broke_off = watch.run([&] { measure_rounds(options, measured, watch); });
+  if (!broke_off.empty()) {
+    keep_finished(measured);
+    if (measured.few_jobs_per_second.empty()) throw std::runtime_error(broke_off);
+  }
+  options.series.form.json ? print_json(options, measured, broke_off)
+                           : print_text(options, measured, broke_off);
   if (measured.wrong > 0) return kWrongReplies;
-  return measured.faults.empty() ? kOk : kInvalid;
+  return measured.faults.empty() && broke_off.empty() ? kOk : kInvalid;
 }
 
 }  // namespace
@@ -184,7 +219,7 @@ void add_connections_command(CLI::App& app, std::function<int()>& chosen) {
       "connections", "evpoold with many connections, most of them idle; starts it itself");
   command.set_help_flag("-h,--help", "Print this help and exit");
   command.add_option("--connections", options->connections, "How many are open")
-      ->check(CLI::Range(2, 20'000))
+      ->transform(whole_number(2, 20'000))
       ->capture_default_str();
   add_parsed_option(
       command, "--active",
@@ -193,7 +228,7 @@ void add_connections_command(CLI::App& app, std::function<int()>& chosen) {
       ->type_name("SHARE")
       ->default_str("1%");
   command.add_option("--in-flight", options->in_flight, "Unanswered requests on each of these")
-      ->check(CLI::Range(1, 1'000))
+      ->transform(whole_number(1, 1'000))
       ->capture_default_str();
   add_series_flags(command, options->series);
   command.callback(

@@ -22,6 +22,7 @@
 #include "bench/load/machine_facts.h"
 #include "bench/load/machine_probe.h"
 #include "bench/load/provenance.h"
+#include "bench/report_form.h"
 #include "bench/report_json.h"
 
 namespace evpool::bench {
@@ -141,13 +142,15 @@ void print_json(const std::vector<Check>& checks) {
   fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-int run_doctor(bool json) {
+int run_doctor(const ReportForm& form) {
   const std::vector<Check> checks = examine();
-  if (json) {
+  if (form.json) {
     print_json(checks);
   } else {
     fmt::print("verdict: {}\n", verdict_of(checks));
     for (const Check& check : checks) fmt::print("{}\n", to_line(check));
+    print_closing(form, collect_provenance(own_arguments(), std::nullopt),
+                  fmt::format("verdict: {}", verdict_of(checks)));
   }
   return any_bad(checks) ? kInvalid : kOk;
 }
@@ -159,9 +162,9 @@ void add_doctor_command(CLI::App& app, std::function<int()>& chosen) {
       "doctor", "Says whether what is measured on this machine, now, is to be believed");
   command.set_help_flag("-h,--help", "Print this help and exit");
   command.footer("Exit status: 0 nothing is bad; 2 usage; 3 something is bad.");
-  const auto json = std::make_shared<bool>(false);
-  command.add_flag("--json", *json, "Print one JSON object");
-  command.callback([&chosen, json] { chosen = [json] { return run_doctor(*json); }; });
+  const auto form = std::make_shared<ReportForm>();
+  add_report_flags(command, *form);
+  command.callback([&chosen, form] { chosen = [form] { return run_doctor(*form); }; });
 }
 
 }  // namespace evpool::bench

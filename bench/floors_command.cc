@@ -2,9 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,13 +14,12 @@
 #include "bench/descriptor_limit.h"
 #include "bench/exit_status.h"
 #include "bench/floors_report.h"
-#include "bench/interrupts.h"
 #include "bench/load/dialect.h"
 #include "bench/report_text.h"
 #include "bench/row.h"
 #include "bench/row_run.h"
 #include "bench/series.h"
-#include "console/diagnostic.h"
+#include "bench/series_watch.h"
 
 namespace evpool::bench {
 namespace {
@@ -67,12 +66,13 @@ class Servers {
 };
 
 void measure(const SeriesOptions& options, const Servers& servers, FloorsTarget target,
-             FloorsRow& measured) {
+             FloorsRow& measured, SeriesWatch& watch) {
   const Row& row = measured.row;
   const auto dialect =
       target == kEvpool ? make_frame_dialect() : make_raw_dialect(row.payload_bytes);
   const auto server = servers.start(target, row);
-  const RowRun run = run_row(row, *server, *dialect, options.duration);
+  const RowRun run = run_row(row, *server, *dialect, options.duration, watch.control());
+  watch.check();
   measured.rounds[target].push_back(run.figures);
   measured.wrong += run.wrong;
   for (const std::string& fault : run.faults) {
@@ -81,15 +81,14 @@ void measure(const SeriesOptions& options, const Servers& servers, FloorsTarget 
 }
 
 void measure_rounds(const SeriesOptions& series, const Servers& servers,
-                    std::vector<FloorsRow>& rows, const std::atomic<int>& interrupted) {
+                    std::vector<FloorsRow>& rows, SeriesWatch& watch) {
   for (int round = 0; round < series.rounds; ++round) {
     for (FloorsRow& row : rows) {
       show_series_progress(row.row.name, round, series);
       for (std::size_t i = 0; i < kFloorsTargets; ++i) {
         // Another one begins each round, so that none always follows the same one.
         const std::size_t target = (static_cast<std::size_t>(round) + i) % kFloorsTargets;
-        measure(series, servers, static_cast<FloorsTarget>(target), row);
-        if (interrupted.load() > 0) return;
+        measure(series, servers, static_cast<FloorsTarget>(target), row, watch);
       }
     }
   }
@@ -108,19 +107,19 @@ int run_floors(const FloorsOptions& options) {
       static_cast<void>(servers.start(target, row.row));
     }
   }
-  std::atomic<int> interrupted{0};
-  const Interrupts interrupts(interrupted, Interrupts::Second::ends_the_process);
-  measure_rounds(series, servers, rows, interrupted);
-  if (interrupted.load() > 0) {
-    say("interrupted: what follows are the rows and rounds that were finished\n");
+  SeriesWatch watch;
+  const std::string broke_off = watch.run([&] { measure_rounds(series, servers, rows, watch); });
+  if (!broke_off.empty()) {
     keep_finished(rows);
+    if (rows.empty()) throw std::runtime_error(broke_off);
   }
-  series.json ? print_floors_json(series, rows) : print_floors_text(series, rows);
+  series.form.json ? print_floors_json(series, rows, broke_off)
+                   : print_floors_text(series, rows, broke_off);
   const auto has_wrong = [](const FloorsRow& row) { return row.wrong > 0; };
   if (std::any_of(rows.begin(), rows.end(), has_wrong)) return kWrongReplies;
   const auto has_faults = [](const FloorsRow& row) { return !row.faults.empty(); };
   const bool any_faults = std::any_of(rows.begin(), rows.end(), has_faults);
-  return any_faults || interrupted.load() > 0 ? kInvalid : kOk;
+  return any_faults || !broke_off.empty() ? kInvalid : kOk;
 }
 
 }  // namespace

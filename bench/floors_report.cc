@@ -14,6 +14,7 @@
 #include "bench/line_fit.h"
 #include "bench/load/provenance.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
 #include "protocol/duration.h"
@@ -93,7 +94,11 @@ void add_medians(const FloorsRow& row, const FigureColumn& column, int digits,
                  std::vector<std::string>& cells, double unit = 1) {
   for (const FloorsTarget target : kTargets) {
     const std::vector<double> values = values_of(row, target, column);
-    cells.push_back(values.empty() ? "-" : fmt::format("{:.{}f}", median(values) / unit, digits));
+    const double value = values.empty() ? 0 : median(values) / unit;
+    // Whole numbers are large ones, and have to be read at a glance.
+    cells.push_back(values.empty() ? "-"
+                    : digits == 0  ? number_text(value)
+                                   : fmt::format("{:.{}f}", value, digits));
   }
 }
 
@@ -235,6 +240,30 @@ std::string fit_table(const std::vector<Sizes>& all) {
   return table.text();
 }
 
+std::vector<std::string> faults_of(const std::vector<FloorsRow>& rows) {
+  std::vector<std::string> faults;
+  for (const FloorsRow& row : rows) {
+    for (const std::string& fault : row.faults) {
+      faults.push_back(fmt::format("{}, {}", row.row.name, fault));
+    }
+  }
+  return faults;
+}
+
+// "13 rows: evpool/hop 0.78 to 2.19, hop/floor 0.58 to 1.08, evpool/floor 0.51 to 2.02"
+std::string essence_of(const std::vector<FloorsRow>& rows) {
+  std::string text = fmt::format("{} row{}:", rows.size(), rows.size() == 1 ? "" : "s");
+  for (const RatioColumn& ratio : kRatesRatios) {
+    std::vector<double> medians;
+    for (const FloorsRow& row : rows) {
+      const std::vector<double> rounds = ratios_of(row, ratio);
+      if (!rounds.empty()) medians.push_back(median(rounds));
+    }
+    text += fmt::format("{} {} {}", text.back() == ':' ? "" : ",", ratio.name, range_text(medians));
+  }
+  return text;
+}
+
 }  // namespace
 
 void keep_finished(std::vector<FloorsRow>& rows) {
@@ -246,7 +275,9 @@ void keep_finished(std::vector<FloorsRow>& rows) {
   std::erase_if(rows, [](const FloorsRow& row) { return row.rounds[kEvpool].empty(); });
 }
 
-void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows) {
+void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows,
+                       const std::string& broke_off) {
+  print_troubles(broke_off, faults_of(rows));
   fmt::print(
       "## evpool beside its floors: closed loop, medians of {} rounds of {}\n\n"
       "A row is {}, 32 bytes where it says no size. A ratio is the median of the rounds' ratios, "
@@ -261,13 +292,12 @@ void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow
   if (!sizes.empty()) {
     fmt::print("\n## Round trip p50 = a + b x size, from 64 KiB on\n\n{}", fit_table(sizes));
   }
-  for (const FloorsRow& row : rows) {
-    for (const std::string& fault : row.faults) fmt::print("\n{}, {}\n", row.row.name, fault);
-  }
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kRowSeed)));
+  print_closing(options.form, collect_provenance(own_arguments(), kRowSeed),
+                troubled(broke_off, faults_of(rows)) + essence_of(rows));
 }
 
-void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow>& rows) {
+void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow>& rows,
+                       const std::string& broke_off) {
   using Json = nlohmann::ordered_json;
   constexpr std::array<const char*, kFloorsTargets> kKeys = {"floor", "hop", "evpool"};
   Json object = {
@@ -276,6 +306,7 @@ void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow
       {"model", "closed loop"},
       {"rounds", options.rounds},
       {"duration_ms", options.duration.count()},
+      {"broke_off", null_if_empty(broke_off)},
       {"rows", Json::array()},
       {"time_by_size", Json::array()},
   };

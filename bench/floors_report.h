@@ -27,9 +27,13 @@ struct FloorsRow {
 // Of rows that were begun, keeps the rounds in which every target was measured; drops the others.
 void keep_finished(std::vector<FloorsRow>& rows);
 
-// Tables in Markdown, and what the figures must be read with.
-void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows);
+// Both: `broke_off` says why not all rounds were measured; empty when they were.
+
+// What the figures must be read with, tables in Markdown, and the ratios in one line.
+void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows,
+                       const std::string& broke_off);
 // One object.
-void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow>& rows);
+void print_floors_json(const SeriesOptions& options, const std::vector<FloorsRow>& rows,
+                       const std::string& broke_off);
 
 }  // namespace evpool::bench

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "bench/numbers.h"
 #include "bench/report_text.h"
 #include "protocol/constants.h"
 
@@ -86,9 +87,7 @@ std::string share_text(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.{}f} %", percent, decimals);
 }
 
-std::string rate_text(const LoadResult& result) {
-  return grouped(static_cast<std::uint64_t>(std::llround(result.jobs_per_second())));
-}
+std::string rate_text(const LoadResult& result) { return number_text(result.jobs_per_second()); }
 
 void open_page(std::string& html, std::string_view title) {
   append(html,

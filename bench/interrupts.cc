@@ -1,6 +1,6 @@
 #include "bench/interrupts.h"
 
-#include <signal.h>
+#include <cstddef>
 
 namespace evpool::bench {
 namespace {
@@ -12,25 +12,23 @@ extern "C" void count_interrupt(int /*signal*/) {
   if (interrupts != nullptr) interrupts->fetch_add(1);
 }
 
-void handle_interrupts(void (*handler)(int), int flags) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = flags;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
 }  // namespace
 
 Interrupts::Interrupts(std::atomic<int>& count, Second second) {
   interrupts = &count;
-  handle_interrupts(count_interrupt, second == Second::ends_the_process
-                                         ? static_cast<int>(SA_RESETHAND | SA_RESTART)
-                                         : 0);
+  struct sigaction action {};
+  action.sa_handler = count_interrupt;
+  action.sa_flags =
+      second == Second::ends_the_process ? static_cast<int>(SA_RESETHAND | SA_RESTART) : 0;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &before_[i]);
+    if (kSignals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN) continue;
+    sigaction(kSignals[i], &action, nullptr);
+  }
 }
 
 Interrupts::~Interrupts() {
-  handle_interrupts(SIG_DFL, 0);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
   interrupts = nullptr;
 }
 

@@ -1,6 +1,10 @@
-// Counts Ctrl-C, and what asks for the same (SIGTERM). Any thread may read the count.
+// Counts Ctrl-C, and what asks for the same: SIGTERM, and SIGHUP when a terminal is closed, unless
+// that one is ignored (nohup). Any thread may read the count.
 #pragma once
 
+#include <signal.h>
+
+#include <array>
 #include <atomic>
 
 namespace evpool::bench {
@@ -18,6 +22,10 @@ class Interrupts {
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
+
+ private:
+  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
 };
 
 }  // namespace evpool::bench

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,8 +19,11 @@
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
 #include "bench/load_session.h"
+#include "bench/numbers.h"
+#include "bench/report_form.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
+#include "bench/series.h"
 #include "client/command_line.h"
 #include "console/diagnostic.h"
 
@@ -30,7 +34,7 @@ struct KneeOptions {
   LoadOptions load;
   KneeSearch search;
   std::string slo = "p99<2ms,loss<0.01%";
-  bool json = false;
+  ReportForm form;
   bool quiet = false;
 };
 
@@ -54,28 +58,37 @@ class KneeRun {
     const std::optional<LoadResult> result = run_at(rate);
     if (!result) return Trial::given_up;
     const auto [trial, why] = judge(*result);
-    if (!options_.json) {
+    if (!options_.form.json) {
       // The verdict is the first thing on standard output.
-      say(fmt::format("{:>12.0f}/s  {}\n", rate, why));
+      say(fmt::format("{:>12}/s  {}\n", number_text(rate), why));
     }
     return trial;
   }
 
-  // None when it was interrupted, and so not one at that rate.
+  // None when it was interrupted, or broke off: then it says nothing of that rate.
   std::optional<LoadResult> run_at(double rate) {
-    if (session_.interrupted()) return std::nullopt;
+    if (session_.interrupted() || !broke_off_.empty()) return std::nullopt;
     LoadOptions at_rate = options_.load;
     at_rate.rate = rate;
     at_rate.seed += ++runs_;  // other arrivals in each, or repeating a run would prove nothing
-    LoadResult result = session_.run(at_rate);
-    wrong_ |= result.account.wrong > 0;
-    if (session_.interrupted()) return std::nullopt;
-    return result;
+    try {
+      LoadResult result = session_.run(at_rate);
+      any_run_ = true;
+      wrong_ |= result.account.wrong > 0;
+      if (session_.interrupted()) return std::nullopt;
+      return result;
+    } catch (const std::exception& error) {
+      if (!any_run_) throw;
+      broke_off_ = fmt::format("at {}/s: {}", number_text(rate), error.what());
+      return std::nullopt;
+    }
   }
 
   [[nodiscard]] bool interrupted() const { return session_.interrupted(); }
   // Any reply, in any run.
   [[nodiscard]] bool wrong() const { return wrong_; }
+  // Why there could be no more runs; empty when there could.
+  [[nodiscard]] const std::string& broke_off() const { return broke_off_; }
 
  private:
   [[nodiscard]] std::pair<Trial, std::string> judge(const LoadResult& result) const {
@@ -92,7 +105,9 @@ class KneeRun {
   const Slo slo_;
   LoadSession session_;
   std::uint64_t runs_ = 0;  // at some rate
+  bool any_run_ = false;
   bool wrong_ = false;
+  std::string broke_off_;
 };
 
 constexpr double kShares[] = {0.1, 0.5, 0.9};
@@ -110,29 +125,34 @@ std::string latency_line(const LatencyHistogram& latency) {
 std::string describe_bracket(const Knee& knee) {
   const std::string beyond = knee.beyond_is_unmeasured ? "could not be measured" : "did not hold";
   if (knee.rate > 0 && knee.rate_beyond > 0) {
-    return fmt::format("{:.0f}/s held, {:.0f}/s {}", knee.rate, knee.rate_beyond, beyond);
+    return fmt::format("{}/s held, {}/s {}", number_text(knee.rate), number_text(knee.rate_beyond),
+                       beyond);
   }
-  if (knee.rate > 0) return fmt::format("{:.0f}/s held, and nothing higher was tried", knee.rate);
-  if (knee.rate_beyond > 0) return fmt::format("even {:.0f}/s {}", knee.rate_beyond, beyond);
+  if (knee.rate > 0)
+    return fmt::format("{}/s held, and nothing higher was tried", number_text(knee.rate));
+  if (knee.rate_beyond > 0)
+    return fmt::format("even {}/s {}", number_text(knee.rate_beyond), beyond);
   return "nothing is known yet";
 }
 
-std::string describe_knee(const KneeOptions& options, const Knee& knee) {
+std::string describe_knee(const KneeOptions& options, const Knee& knee,
+                          const std::string& broke_off) {
   if (knee.confirmed) {
-    const std::string confirmed =
-        fmt::format("{:.0f} jobs/s hold {}, confirmed by {} of {} runs at least", knee.rate,
-                    options.slo, options.search.repeats / 2 + 1, options.search.repeats);
+    const std::string confirmed = fmt::format(
+        "{} jobs/s hold {}, confirmed by {} of {} runs at least", number_text(knee.rate),
+        options.slo, options.search.repeats / 2 + 1, options.search.repeats);
     if (!knee.beyond_is_unmeasured) {
       return fmt::format("knee: {}; {} runs in all", confirmed, knee.trials);
     }
     return fmt::format(
-        "knee: at least {}; the generator, not the server, is the limit: {:.0f}/s could not be "
+        "knee: at least {}; the generator, not the server, is the limit: {}/s could not be "
         "measured (use more threads, or another machine); {} runs in all",
-        confirmed, knee.rate_beyond, knee.trials);
+        confirmed, number_text(knee.rate_beyond), knee.trials);
   }
   if (knee.given_up) {
-    return fmt::format("interrupted, no knee yet: {} ({} runs)", describe_bracket(knee),
-                       knee.trials);
+    return fmt::format("{}, no knee yet: {} ({} runs)",
+                       broke_off.empty() ? "interrupted" : "broke off " + broke_off,
+                       describe_bracket(knee), knee.trials);
   }
   if (knee.rate > 0 || knee.beyond_is_unmeasured) {
     return fmt::format("no knee: {} ({} runs)", describe_bracket(knee), knee.trials);
@@ -141,13 +161,12 @@ std::string describe_knee(const KneeOptions& options, const Knee& knee) {
                      knee.trials);
 }
 
-void print_text(const KneeOptions& options, const Knee& knee,
-                const std::vector<LoadResult>& results) {
-  fmt::print("{}\n", describe_knee(options, knee));
+void print_text(const std::string& found, const std::vector<LoadResult>& results) {
+  fmt::print("{}\n", found);
   for (std::size_t i = 0; i < results.size(); ++i) {
     const LoadResult& result = results[i];
-    fmt::print("at {:.0f} % of it, {:.0f}/s: {}{}\n", kShares[i] * 100,
-               result.options.rate.value_or(0), latency_line(result.latency),
+    fmt::print("at {:.0f} % of it, {}/s: {}{}\n", kShares[i] * 100,
+               number_text(result.options.rate.value_or(0)), latency_line(result.latency),
                result.invalid.empty() ? "" : "  INVALID: " + join_reasons(result));
   }
 }
@@ -168,7 +187,7 @@ int search(KneeOptions options) {
     results.push_back(std::move(*result));
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
-  if (options.json) {
+  if (options.form.json) {
     nlohmann::ordered_json at = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) at.push_back(result_to_json(result, provenance));
     nlohmann::ordered_json beyond = nullptr;
@@ -180,17 +199,23 @@ int search(KneeOptions options) {
                                            {"jobs_per_second_beyond", beyond},
                                            {"generator_limited", knee.beyond_is_unmeasured},
                                            {"interrupted", run.interrupted()},
+                                           {"broke_off", null_if_empty(run.broke_off())},
                                            {"runs", knee.trials},
                                            {"shares", kShares},
                                            {"results", at},
                                            {"provenance", provenance_to_json(provenance)}};
     fmt::print("{}\n", object.dump(2));
   } else {
-    print_text(options, knee, results);
-    fmt::print("\n{}", provenance_text(provenance));
+    const std::string found = describe_knee(options, knee, run.broke_off());
+    print_text(found, results);
+    print_closing(options.form, provenance, found);
+  }
+  if (!run.broke_off().empty()) {
+    complain("evpool-bench", fmt::format("the knee's runs broke off {}", run.broke_off()));
   }
   if (run.wrong()) return kWrongReplies;
-  return knee.confirmed && !knee.beyond_is_unmeasured && !run.interrupted() ? kOk : kInvalid;
+  const bool whole = !run.interrupted() && run.broke_off().empty();
+  return knee.confirmed && !knee.beyond_is_unmeasured && whole ? kOk : kInvalid;
 }
 
 }  // namespace
@@ -210,7 +235,7 @@ void add_knee_command(CLI::App& app, std::function<int()>& chosen) {
   command
       .add_option("--from", options->search.first_rate,
                   "The rate to begin with; half of what a closed loop reaches if unset")
-      ->check(possible_rate());
+      ->transform(possible_rate());
   add_parsed_option(
       command, "--precision",
       [options](const std::string& text) {
@@ -223,9 +248,9 @@ void add_knee_command(CLI::App& app, std::function<int()>& chosen) {
   command
       .add_option("--repeats", options->search.repeats,
                   "Runs at the rate found, most of which must hold")
-      ->check(CLI::Range(1, 101))
+      ->transform(whole_number(1, 101))
       ->capture_default_str();
-  command.add_flag("--json", options->json, "Print one JSON object");
+  add_report_flags(command, options->form);
   command.add_flag("--quiet", options->quiet, "No live display");
   command.callback([options, flags, &chosen] {
     options->load.rate = 1;  // for the flags' defaults: it is an open loop

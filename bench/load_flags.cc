@@ -6,11 +6,13 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stdexcept>
 #include <vector>
 
+#include "bench/numbers.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -50,11 +52,8 @@ CLI::Validator existing_cpu() {
           ""};
 }
 
-std::uint32_t parse_bytes(std::string_view text) {
-  constexpr std::string_view kExpected = "a number of bytes up to 67108864";
-  const auto bytes = parse_number<std::uint32_t>(text, kExpected);
-  if (bytes > kDefaultMaxPayloadBytes) refuse(text, kExpected);
-  return bytes;
+std::uint32_t parse_payload_bytes(std::string_view text) {
+  return static_cast<std::uint32_t>(parse_bytes(text, kDefaultMaxPayloadBytes));
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator, std::size_t most) {
@@ -69,6 +68,20 @@ std::vector<std::string_view> split(std::string_view text, char separator, std::
   return parts;
 }
 
+// Makes of what the user wrote what CLI11 itself reads.
+CLI::Validator number_validator(const std::function<std::string(std::string_view)>& plain,
+                                const std::string& description) {
+  return {[plain](std::string& text) -> std::string {
+            try {
+              text = plain(text);
+              return {};
+            } catch (const std::invalid_argument& error) {
+              return error.what();
+            }
+          },
+          description};
+}
+
 template <typename Value>
 Value choose(const std::string& name, const std::map<std::string, Value>& values) {
   return values.at(name);
@@ -77,27 +90,17 @@ Value choose(const std::string& name, const std::map<std::string, Value>& values
 }  // namespace
 
 CLI::Validator possible_rate() {
-  return {[](const std::string& text) {
-            const auto rate = number_in<double>(text);
-            const bool right = rate && *rate > 0 && *rate <= kMostRate;
-            return right ? std::string()
-                         : fmt::format(
-                               "'{}': expected a number above 0 and up to 1e9, one request "
-                               "a nanosecond",
-                               text);
-          },
-          ""};
+  return number_validator([](std::string_view text) { return fmt::format("{}", parse_rate(text)); },
+                          "");
 }
 
-CLI::Validator whole_number(std::uint64_t least) {
-  return {[least](const std::string& text) {
-            const auto number = number_in<std::uint64_t>(text);
-            return number && *number >= least
-                       ? std::string()
-                       : fmt::format("'{}': expected a whole number from {} to {}", text, least,
-                                     UINT64_MAX);
-          },
-          ""};
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+  const bool bounded = most < UINT64_MAX;
+  return number_validator(
+      [least, most](std::string_view text) {
+        return std::to_string(parse_count(text, least, most));
+      },
+      bounded ? fmt::format("in [{} - {}]", least, most) : "");
 }
 
 SizeDistribution parse_size(std::string_view text) {
@@ -106,23 +109,23 @@ SizeDistribution parse_size(std::string_view text) {
   const auto parts = split(text, ':', 2);
   SizeDistribution size;
   if (parts.size() == 1) {
-    size.least = size.most = parse_bytes(text);
+    size.least = size.most = parse_payload_bytes(text);
     return size;
   }
   const auto numbers = split(parts[1], ',', 4);
   if (parts[0] == "uniform" && numbers.size() == 2) {
     size.kind = SizeDistribution::Kind::uniform;
-    size.least = parse_bytes(numbers[0]);
-    size.most = parse_bytes(numbers[1]);
+    size.least = parse_payload_bytes(numbers[0]);
+    size.most = parse_payload_bytes(numbers[1]);
     if (size.least > size.most) refuse(text, "the smaller size first");
     return size;
   }
   if (parts[0] != "lognormal" || numbers.size() < 2 || numbers.size() > 3) refuse(text, kExpected);
   size.kind = SizeDistribution::Kind::lognormal;
-  size.median = parse_number<double>(numbers[0], kExpected);
+  size.median = parse_positive_bytes(numbers[0]);
   size.sigma = parse_number<double>(numbers[1], kExpected);
   size.least = 0;
-  size.most = numbers.size() == 3 ? parse_bytes(numbers[2]) : 1U << 20U;
+  size.most = numbers.size() == 3 ? parse_payload_bytes(numbers[2]) : 1U << 20U;
   if (!(size.median > 0 && size.sigma > 0 && std::isfinite(size.median + size.sigma))) {
     refuse(text, "a median and a sigma above 0");
   }
@@ -136,8 +139,7 @@ MixEntry parse_mix_entry(std::string_view text) {
   MixEntry entry;
   entry.job = job[0];
   if (job.size() == 2) entry.payload = std::string(job[1]);
-  if (parts.size() > 1) entry.weight = parse_number<double>(parts[1], "a weight above 0");
-  if (!(entry.weight > 0 && std::isfinite(entry.weight))) refuse(text, "a weight above 0");
+  if (parts.size() > 1) entry.weight = parse_positive(parts[1]);
   if (parts.size() > 2) entry.size = parse_size(parts[2]);
   return entry;
 }
@@ -191,16 +193,16 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
       ->type_name("NAME")
       ->capture_default_str();
   command.add_option("--connections", options.connections, "TCP connections, or UDP sockets")
-      ->check(CLI::Range(1, 20'000))
+      ->transform(whole_number(1, 20'000))
       ->capture_default_str();
   in_flight_option_ =
       command
           .add_option("--in-flight", options.in_flight,
                       "Unanswered requests on each of them, at most; at a given rate 1024 if unset")
-          ->check(CLI::Range(1, 1'000'000))
+          ->transform(whole_number(1, 1'000'000))
           ->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of the generator")
-      ->check(CLI::Range(1, 64))
+      ->transform(whole_number(1, 64))
       ->capture_default_str();
   auto* const job =
       command.add_option("--job", job_, "The job to send; echo and upper are verified")
@@ -231,7 +233,7 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
   command
       .add_option("--reconnect-every", options.reconnect_every,
                   "Make a connection anew after so many requests; 0: never")
-      ->check(whole_number(0))
+      ->transform(whole_number(0))
       ->capture_default_str();
   add_parsed_option(
       command, "--impair",
@@ -245,7 +247,7 @@ LoadFlags::LoadFlags(CLI::App& command, LoadOptions& options)
       ->check(existing_cpu())
       ->type_name("CPUS");
   command.add_option("--seed", options.seed, "Of arrivals, jobs and sizes")
-      ->check(whole_number(0))
+      ->transform(whole_number(0))
       ->capture_default_str();
 }
 
@@ -253,7 +255,7 @@ void LoadFlags::add_rate() {
   rate_option_ = command_
                      .add_option("--rate", rate_,
                                  "Open loop: so many requests a second, whatever the server does")
-                     ->check(possible_rate());
+                     ->transform(possible_rate());
   command_.add_flag("--closed", closed_, "Closed loop (the default): each reply frees the next")
       ->excludes(rate_option_);
   command_.add_option("--arrivals", arrivals_, "poisson, constant or burst")
@@ -264,7 +266,7 @@ void LoadFlags::add_rate() {
   burst_option_ = command_
                       .add_option("--burst", options_.burst_requests,
                                   "Requests in a burst, with --arrivals burst")
-                      ->check(CLI::Range(1, 1'000'000))
+                      ->transform(whole_number(1, 1'000'000))
                       ->needs(rate_option_)
                       ->capture_default_str();
 }
@@ -278,7 +280,7 @@ void LoadFlags::add_length() {
           ->type_name("DURATION")
           ->default_str(evpool::to_string(options_.duration));
   count_option_ = command_.add_option("--count", count_, "How many requests to measure instead")
-                      ->check(whole_number(1));
+                      ->transform(whole_number(1));
 }
 
 void LoadFlags::finish() {

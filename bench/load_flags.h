@@ -1,6 +1,7 @@
 // The flags that say what load to make, shared by evpool-bench's commands.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -47,10 +48,11 @@ class LoadFlags {
   CLI::Option* duration_option_ = nullptr;
 };
 
-// Numbers of requests a second. CLI11's own validators tell of numbers of three hundred digits.
+// For CLI::Option::transform(): these two read what numbers.h reads, and hand it to CLI11 as plain
+// digits. CLI11 itself knows no suffixes, takes -1 for the largest number without a sign, and tells
+// of numbers of three hundred digits.
 [[nodiscard]] CLI::Validator possible_rate();
-// CLI11 itself takes -1 for the largest of the numbers that have no sign, and all larger ones, too.
-[[nodiscard]] CLI::Validator whole_number(std::uint64_t least);
+[[nodiscard]] CLI::Validator whole_number(std::uint64_t least, std::uint64_t most = UINT64_MAX);
 
 // Those of the values that have a form of their own. All throw std::invalid_argument with a
 // sentence.

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "bench/live_display.h"
+#include "bench/load/answering_address.h"
 #include "client/client.h"
 
 namespace evpool::bench {
@@ -56,12 +57,19 @@ LoadSession::LoadSession(bool live)
 
 LoadResult LoadSession::run(const LoadOptions& options) {
   const auto stop_requests = [this] { return control_.stop_requests.load(); };
+  const auto dialect = make_frame_dialect();
+  // The statistics must be of the server that the load goes to.
+  LoadOptions reached = options;
+  if (options.transport == Transport::udp) {
+    reached.server = answering_address(options.server, *dialect, options.timeout);
+  }
   Counters before;
-  if (stop_requests() == 0) before = ask_for_statistics(options);
-  LoadResult result = run(options, *make_frame_dialect());
+  if (stop_requests() == 0) before = ask_for_statistics(reached);
+  LoadResult result = run(reached, *dialect);
+  result.options.server = options.server;
   if (stop_requests() > 1) return result;  // it is to report at once
   try {
-    result.server = difference(before, ask_for_statistics(options));
+    result.server = difference(before, ask_for_statistics(reached));
   } catch (const ConnectError&) {
     // It has gone away. That does not make what was measured unknown; if it went during the run,
     // the result says so itself.

@@ -39,8 +39,11 @@ int run(int argc, char** argv) {
   CLI::App app("Measures an evpool server.", "evpool-bench");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
+  app.set_version_flag("--version", "evpool-bench " EVPOOL_VERSION, "Print the version and exit");
   app.require_subcommand(1);
-  app.footer("Exit status: 0 ok; 1 wrong replies, or a regression; 2 usage; 3 not to be believed.");
+  app.footer(
+      "Numbers: 20k is 20,000 and 1.5M is 1,500,000; of bytes, 64K is 65,536.\n"
+      "Exit status: 0 ok; 1 wrong replies, or a regression; 2 usage; 3 not to be believed.");
   std::function<int()> chosen;
   add_run_command(app, chosen);
   add_sweep_command(app, chosen);
@@ -63,6 +66,9 @@ int run(int argc, char** argv) {
     return kOk;
   } catch (const CLI::CallForAllHelp&) {
     std::fputs(app.help("", CLI::AppFormatMode::All).c_str(), stdout);
+    return kOk;
+  } catch (const CLI::CallForVersion& version) {
+    std::fputs(fmt::format("{}\n", version.what()).c_str(), stdout);
     return kOk;
   } catch (const CLI::ParseError& error) {
     evpool::explain_usage(app, error);

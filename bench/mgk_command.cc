@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -15,9 +13,10 @@
 #include "bench/load/provenance.h"
 #include "bench/load_flags.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/queue_simulator.h"
+#include "bench/report_form.h"
 #include "bench/report_json.h"
-#include "bench/report_text.h"
 #include "client/command_line.h"
 
 namespace evpool::bench {
@@ -29,19 +28,8 @@ struct MgkOptions {
   std::vector<std::string> kinds{"99:10", "1:5000"};
   std::size_t jobs = 2'000'000;
   std::uint64_t seed = 1;
-  bool json = false;
+  ReportForm form;
 };
-
-double parse_positive(std::string_view text) {
-  double number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || stop != end || !(number > 0) || !std::isfinite(number)) {
-    throw std::invalid_argument(
-        fmt::format("'{}': expected numbers above 0, WEIGHT:MICROSECONDS", text));
-  }
-  return number;
-}
 
 ServiceKind parse_kind(std::string_view text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
@@ -72,6 +60,8 @@ int run_mgk(const MgkOptions& options) {
                                    {"workers", options.workers},
                                    {"load", options.load},
                                    {"kinds", nlohmann::ordered_json::array()}};
+  std::string essence = fmt::format(
+      "{} workers at {:.0f} % load, p99 from arrival to end:", options.workers, options.load * 100);
   for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
     const std::vector<double> sojourns = sorted_sojourns(jobs, waits, kind);
     if (sojourns.empty()) throw std::runtime_error("a kind had no job; simulate more of them");
@@ -86,6 +76,8 @@ int run_mgk(const MgkOptions& options) {
                std::to_string(sojourns.size()), fmt::format("{:.1f}", mean_us),
                fmt::format("{:.1f}", p50_us), fmt::format("{:.1f}", p99_us),
                fmt::format("{:.1f}", p999_us)});
+    essence += fmt::format("{} {} us of {}", essence.back() == ':' ? "" : ",", number_text(p99_us),
+                           options.kinds[kind]);
     object["kinds"].push_back({{"weight", kinds[kind].weight},
                                {"service_us", service_us},
                                {"jobs", sojourns.size()},
@@ -95,12 +87,13 @@ int run_mgk(const MgkOptions& options) {
                                {"p99.9_us", p999_us}});
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.seed);
-  if (options.json) {
+  if (options.form.json) {
     object["provenance"] = provenance_to_json(provenance);
     fmt::print("{}\n", object.dump(2));
   } else {
-    fmt::print("## {} workers at {:.0f} % load, on paper: from arrival to end\n\n{}\n{}",
-               options.workers, options.load * 100, table.text(), provenance_text(provenance));
+    fmt::print("## {} workers at {:.0f} % load, on paper: from arrival to end\n\n{}",
+               options.workers, options.load * 100, table.text());
+    print_closing(options.form, provenance, essence);
   }
   return kOk;
 }
@@ -113,7 +106,7 @@ void add_mgk_command(CLI::App& app, std::function<int()>& chosen) {
       "mgk", "A queue on paper: Poisson arrivals, some workers, first come first served");
   command.set_help_flag("-h,--help", "Print this help and exit");
   command.add_option("--workers", options->workers, "Workers")
-      ->check(CLI::Range(1, 4'096))
+      ->transform(whole_number(1, 4'096))
       ->capture_default_str();
   add_parsed_option(
       command, "--load", [options](const std::string& text) { options->load = parse_load(text); },
@@ -127,12 +120,12 @@ void add_mgk_command(CLI::App& app, std::function<int()>& chosen) {
       ->type_name("KIND")
       ->capture_default_str();
   command.add_option("--jobs", options->jobs, "How many to simulate")
-      ->check(CLI::Range(1, 100'000'000))
+      ->transform(whole_number(1, 100'000'000))
       ->capture_default_str();
   command.add_option("--seed", options->seed, "Of arrivals and kinds")
-      ->check(whole_number(0))
+      ->transform(whole_number(0))
       ->capture_default_str();
-  command.add_flag("--json", options->json, "Print one JSON object");
+  add_report_flags(command, options->form);
   command.callback([options, &chosen] { chosen = [options] { return run_mgk(*options); }; });
 }
 

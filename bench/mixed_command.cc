@@ -21,10 +21,11 @@
 #include "bench/load/provenance.h"
 #include "bench/load_flags.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/queue_simulator.h"
 #include "bench/report_json.h"
-#include "bench/report_text.h"
 #include "bench/series.h"
+#include "bench/series_watch.h"
 #include "client/command_line.h"
 #include "protocol/duration.h"
 
@@ -111,18 +112,22 @@ Address address_of(const ChildProgram& server) {
 // How long a job keeps a worker, all that the server does for it included. Of the short ones: an
 // only worker, not the I/O thread, is what holds up more of them than it can do. A long one takes
 // longer by as much as one alone takes longer.
-std::array<ServiceKind, kKinds> measure_services(const MixedOptions& options) {
+std::array<ServiceKind, kKinds> measure_services(const MixedOptions& options, SeriesWatch& watch) {
   constexpr std::size_t kEnoughInFlight = 8;
   const auto server = start_server(options, 1);
   const Address address = address_of(*server);
   const auto dialect = make_frame_dialect();
-  RunControl control;
   const auto measure = [&](Kind kind, std::size_t connections, std::size_t in_flight) {
     LoadOptions load = load_of(options, kind, address);
     load.connections = connections;
     load.in_flight = in_flight;
     load.duration = kCalibration;
-    return run_load(load, *dialect, control);
+    LoadResult result = run_load(load, *dialect, watch.control());
+    watch.check();
+    if (result.account.ok == 0) {
+      throw std::runtime_error(fmt::format("no job of '{}' was done", load.mix[0].job));
+    }
+    return result;
   };
   const double short_s = 1 / measure(kShort, kConnections, kEnoughInFlight).jobs_per_second();
   const auto alone_ns = [&](Kind kind) {
@@ -153,20 +158,19 @@ std::vector<SimulatedJob> scheduled_jobs(const std::array<LoadOptions, kKinds>& 
 }
 
 // Both at once: the sum of two Poisson processes is one, and each has its own latencies.
-std::array<LoadResult, kKinds> run_both(const std::array<LoadOptions, kKinds>& loads) {
+std::array<LoadResult, kKinds> run_both(const std::array<LoadOptions, kKinds>& loads,
+                                        RunControl& control) {
   const auto dialect = make_frame_dialect();
   std::array<LoadResult, kKinds> results;
   std::exception_ptr failure;
   std::thread other([&] {
     try {
-      RunControl control;
       results[kLong] = run_load(loads[kLong], *dialect, control);
     } catch (...) {
       failure = std::current_exception();
     }
   });
   try {
-    RunControl control;
     results[kShort] = run_load(loads[kShort], *dialect, control);
   } catch (...) {
     other.join();
@@ -177,9 +181,9 @@ std::array<LoadResult, kKinds> run_both(const std::array<LoadOptions, kKinds>& l
   return results;
 }
 
-Round measure_round(const MixedOptions& options, int number) {
+Round measure_round(const MixedOptions& options, int number, SeriesWatch& watch) {
   Round round;
-  round.kinds = measure_services(options);
+  round.kinds = measure_services(options, watch);
   const auto server = start_server(options, options.workers);
   const Address address = address_of(*server);
   round.rate = options.load * static_cast<double>(options.workers) / mean_service_s(round.kinds);
@@ -192,7 +196,8 @@ Round measure_round(const MixedOptions& options, int number) {
     // Other arrivals in each round, and of each kind.
     loads[kind].seed = kSeed + kKinds * static_cast<std::uint64_t>(number) + kind;
   }
-  const std::array<LoadResult, kKinds> results = run_both(loads);
+  const std::array<LoadResult, kKinds> results = run_both(loads, watch.control());
+  watch.check();
   for (const Kind kind : {kShort, kLong}) {
     const LoadResult& result = results[kind];
     for (const std::string& fault : result.invalid) round.faults.push_back(fault);
@@ -239,7 +244,17 @@ struct PercentileRow {
 constexpr std::array<PercentileRow, 3> kPercentiles = {
     {{"p50", &Percentiles::p50}, {"p99", &Percentiles::p99}, {"p99.9", &Percentiles::p999}}};
 
-void print_text(const MixedOptions& options, const std::vector<Round>& rounds) {
+std::vector<std::string> faults_of(const std::vector<Round>& rounds) {
+  std::vector<std::string> faults;
+  for (const Round& round : rounds) {
+    faults.insert(faults.end(), round.faults.begin(), round.faults.end());
+  }
+  return faults;
+}
+
+void print_text(const MixedOptions& options, const std::vector<Round>& rounds,
+                const std::string& broke_off) {
+  print_troubles(broke_off, faults_of(rounds));
   fmt::print(
       "## Short jobs among long ones: open loop, {} worker(s) at {:.0f} % load, {} rounds of {}\n\n"
       "1 % of the jobs take 5 ms ({}), the rest 10 us (spin). On paper: the same arrivals, first "
@@ -254,23 +269,25 @@ void print_text(const MixedOptions& options, const std::vector<Round>& rounds) {
   services.add({"service of a long job, us", spread_text(values_of(rounds, [](const Round& of) {
                   return service_us(of, kLong);
                 }))});
-  services.add({"jobs/s", spread_text(values_of(rounds, [](const Round& of) { return of.rate; }))});
+  services.add(
+      {"jobs/s", grouped_spread_text(values_of(rounds, [](const Round& of) { return of.rate; }))});
+  std::string essence = "short jobs among long ones, measured/paper:";
   MarkdownTable table({"short jobs", "measured us", "on paper us", "measured/paper"});
   for (const PercentileRow& row : kPercentiles) {
     const auto measured =
         values_of(rounds, [&](const Round& of) { return of.measured.*row.value; });
     const auto paper = values_of(rounds, [&](const Round& of) { return of.simulated.*row.value; });
-    table.add({row.name, fmt::format("{:.0f}", median(measured)),
-               fmt::format("{:.0f}", median(paper)), spread_text(ratios_of(measured, paper))});
+    const std::string ratio = spread_text(ratios_of(measured, paper));
+    table.add({row.name, number_text(median(measured)), number_text(median(paper)), ratio});
+    essence += fmt::format("{} {} {}", essence.back() == ':' ? "" : ",", row.name, ratio);
   }
   fmt::print("{}\n{}", table.text(), services.text());
-  for (const Round& round : rounds) {
-    for (const std::string& fault : round.faults) fmt::print("\n{}\n", fault);
-  }
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kSeed)));
+  print_closing(options.series.form, collect_provenance(own_arguments(), kSeed),
+                troubled(broke_off, faults_of(rounds)) + essence);
 }
 
-void print_json(const MixedOptions& options, const std::vector<Round>& rounds) {
+void print_json(const MixedOptions& options, const std::vector<Round>& rounds,
+                const std::string& broke_off) {
   Json object = {{"schema", "evpool-bench-mixed/1"},
                  {"command", "mixed"},
                  {"model", "open loop"},
@@ -278,7 +295,8 @@ void print_json(const MixedOptions& options, const std::vector<Round>& rounds) {
                  {"load", options.load},
                  {"long_job", options.long_job},
                  {"rounds", options.series.rounds},
-                 {"duration_ms", options.series.duration.count()}};
+                 {"duration_ms", options.series.duration.count()},
+                 {"broke_off", null_if_empty(broke_off)}};
   object["short_service_us"] =
       spread_json(values_of(rounds, [](const Round& of) { return service_us(of, kShort); }));
   object["long_service_us"] =
@@ -293,23 +311,24 @@ void print_json(const MixedOptions& options, const std::vector<Round>& rounds) {
                                       {"simulated_us", spread_json(paper)},
                                       {"ratio", spread_json(ratios_of(measured, paper))}};
   }
-  object["faults"] = Json::array();
-  for (const Round& round : rounds) {
-    for (const std::string& fault : round.faults) object["faults"].push_back(fault);
-  }
+  object["faults"] = faults_of(rounds);
   object["provenance"] = provenance_to_json(collect_provenance(own_arguments(), kSeed));
   fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 int run_mixed(const MixedOptions& options) {
   std::vector<Round> rounds;
-  for (int number = 0; number < options.series.rounds; ++number) {
-    show_series_progress("mixed", number, options.series);
-    rounds.push_back(measure_round(options, number));
-  }
-  options.series.json ? print_json(options, rounds) : print_text(options, rounds);
-  const auto has_faults = [](const Round& round) { return !round.faults.empty(); };
-  return std::any_of(rounds.begin(), rounds.end(), has_faults) ? kInvalid : kOk;
+  SeriesWatch watch;
+  const std::string broke_off = watch.run([&] {
+    for (int number = 0; number < options.series.rounds; ++number) {
+      show_series_progress("mixed", number, options.series);
+      rounds.push_back(measure_round(options, number, watch));
+    }
+  });
+  if (rounds.empty()) throw std::runtime_error(broke_off);
+  options.series.form.json ? print_json(options, rounds, broke_off)
+                           : print_text(options, rounds, broke_off);
+  return faults_of(rounds).empty() && broke_off.empty() ? kOk : kInvalid;
 }
 
 }  // namespace
@@ -323,7 +342,7 @@ void add_mixed_command(CLI::App& app, std::function<int()>& chosen) {
       "mixed", "Short jobs among long ones, beside the same queue on paper; starts evpoold itself");
   command.set_help_flag("-h,--help", "Print this help and exit");
   command.add_option("--workers", options->workers, "evpoold's workers")
-      ->check(CLI::Range(1, 1'024))
+      ->transform(whole_number(1, 1'024))
       ->capture_default_str();
   add_parsed_option(
       command, "--load", [options](const std::string& text) { options->load = parse_load(text); },

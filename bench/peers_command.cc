@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -24,6 +23,7 @@
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
 #include "bench/row.h"
@@ -99,13 +99,13 @@ class Match {
   void play() {
     require_descriptors(most_connections(rows_));  // the servers inherit them
     for (std::size_t i = 0; i < contestants_.size(); ++i) start(i);
-    const Interrupts interrupts(interrupted_, Interrupts::Second::ends_the_process);
+    const Interrupts interrupts(control_.stop_requests, Interrupts::Second::ends_the_process);
     for (std::size_t round = 0; round < static_cast<std::size_t>(options_.rounds); ++round) {
       for (std::size_t row = 0; row < rows_.size(); ++row) {
         for (std::size_t turn = 0; turn < contestants_.size(); ++turn) {
           // Nobody is always the first, or always after the same one's noise.
           measure(round, row, (turn + round) % contestants_.size());
-          if (interrupted_.load() > 0) return;
+          if (interrupted()) return;
         }
       }
     }
@@ -116,6 +116,8 @@ class Match {
   [[nodiscard]] int exit_status() const;
 
  private:
+  [[nodiscard]] bool interrupted() const { return control_.stop_requests.load() > 0; }
+
   void start(std::size_t index) {
     try {
       contestants_[index]->start();
@@ -150,7 +152,7 @@ class Match {
   }
 
   // None, and the cell says why, when the run must not be believed.
-  std::optional<Sample> run(Contestant& contestant, const Row& row, Cell& cell) const {
+  std::optional<Sample> run(Contestant& contestant, const Row& row, Cell& cell) {
     contestant.prepare(row);
     LoadOptions load;
     load.server = contestant.address();
@@ -162,14 +164,14 @@ class Match {
     load.timeout = row.transport == Transport::tcp ? kReplyTimeout : kDatagramTimeout;
     load.offload = row.offload;
     load.warm_up = milliseconds(0);
-    RunControl control;
     load.duration = kWarmUp;
-    static_cast<void>(run_load(load, contestant.dialect(), control));
+    static_cast<void>(run_load(load, contestant.dialect(), control_));
 
     load.duration = options_.duration;
     const double cpu_before_s = contestant.cpu_seconds();
-    const LoadResult result = run_load(load, contestant.dialect(), control);
+    const LoadResult result = run_load(load, contestant.dialect(), control_);
     const double cpu_s = contestant.cpu_seconds() - cpu_before_s;
+    if (interrupted()) return std::nullopt;  // in its midst
 
     const Account& account = result.account;
     cell.not_ok += account.all_refused() + account.lost;
@@ -197,19 +199,20 @@ class Match {
     return contestants_[index]->is_installed() ? figure : "-";
   }
   [[nodiscard]] std::vector<std::string> notes() const;
+  [[nodiscard]] std::string essence() const;
 
   const SeriesOptions options_;
   const std::vector<std::unique_ptr<Contestant>> contestants_;
   const std::vector<Row> rows_;
   std::vector<std::vector<Cell>> cells_;  // by row and contestant
-  std::atomic<int> interrupted_{0};
+  RunControl control_;
 };
 
 // --- Showing -------------------------------------------------------------------------------------
 
 std::vector<std::string> Match::notes() const {
   std::vector<std::string> lines;
-  if (interrupted_.load() > 0) lines.emplace_back("interrupted: not all rounds were measured");
+  if (interrupted()) lines.emplace_back("interrupted: not all rounds were measured");
   for (std::size_t i = 0; i < contestants_.size(); ++i) {
     const Contestant& contestant = *contestants_[i];
     if (!contestant.is_installed() && cells_[0][i].trouble.empty()) {
@@ -230,7 +233,28 @@ std::vector<std::string> Match::notes() const {
   return lines;
 }
 
+// "evpool's jobs/s to those of redis ECHO 0.71 to 1.72, memcached get 1.03 to 23.69"
+std::string Match::essence() const {
+  std::string text = interrupted() ? "BROKE OFF: " : "";
+  text += "evpool's jobs/s to those of";
+  bool any = false;
+  for (std::size_t i = 1; i < contestants_.size(); ++i) {
+    std::vector<double> medians;
+    for (const auto& row : cells_) {
+      const std::vector<double> rounds = ratios_of(row[0], row[i], &Sample::jobs_per_second);
+      if (!rounds.empty()) medians.push_back(median(rounds));
+    }
+    if (medians.empty()) continue;
+    text += fmt::format("{} {} {}", any ? "," : "", contestants_[i]->name(), range_text(medians));
+    any = true;
+  }
+  return any ? text : text + " its peers: none of them was measured";
+}
+
 void Match::print_text() const {
+  const std::vector<std::string> lines = notes();
+  for (const std::string& line : lines) fmt::print("{}\n", line);
+  if (!lines.empty()) fmt::print("\n");
   fmt::print(
       "## evpool beside its peers: closed loop, medians of {} rounds of {}\n\n"
       "A row is {}, 32 bytes where it says no size. A ratio is the median of the rounds' ratios, "
@@ -255,7 +279,9 @@ void Match::print_text() const {
         line.push_back(cell_text(
             row, i, values.empty() ? "-" : fmt::format("{:.{}f}", median(values), digits)));
       };
-      add_median(rates, &Sample::jobs_per_second, 0);
+      const std::vector<double> rates_of_it = values_of(cell, &Sample::jobs_per_second);
+      rates.push_back(
+          cell_text(row, i, rates_of_it.empty() ? "-" : number_text(median(rates_of_it))));
       add_median(costs, &Sample::cpu_us_per_job, 2);
       add_median(times, &Sample::p50_us, 0);
       const auto add_ratio = [&](std::vector<std::string>& line,
@@ -269,10 +295,7 @@ void Match::print_text() const {
     for (const auto& line : {rates, ratios, costs, savings, times}) table.add(line);
   }
   fmt::print("{}", table.text());
-  const std::vector<std::string> lines = notes();
-  if (!lines.empty()) fmt::print("\n");
-  for (const std::string& line : lines) fmt::print("{}\n", line);
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), LoadOptions{}.seed)));
+  print_closing(options_.form, collect_provenance(own_arguments(), LoadOptions{}.seed), essence());
 }
 
 void Match::print_json() const {
@@ -317,7 +340,7 @@ void Match::print_json() const {
 }
 
 int Match::exit_status() const {
-  int status = interrupted_.load() > 0 ? kInvalid : kOk;
+  int status = interrupted() ? kInvalid : kOk;
   for (const auto& row : cells_) {
     for (const Cell& cell : row) {
       if (cell.wrong) return kWrongReplies;
@@ -330,7 +353,7 @@ int Match::exit_status() const {
 int compare_peers(const Options& options) {
   Match match(options);
   match.play();
-  options.series.json ? match.print_json() : match.print_text();
+  options.series.form.json ? match.print_json() : match.print_text();
   return match.exit_status();
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "bench/html_page.h"
+#include "bench/numbers.h"
 #include "bench/report_text.h"
 #include "bench/svg_plot.h"
 
@@ -65,6 +66,7 @@ Facts beside_the_account(const LoadResult& result) {
   }
   facts.emplace_back("connections lost", grouped(account.connections_lost));
   facts.emplace_back("reconnects", grouped(account.reconnects));
+  facts.emplace_back("failed connects", grouped(account.failed_connects));
   return facts;
 }
 
@@ -126,9 +128,9 @@ void append_percentiles(std::string& html, const LoadResult& result) {
 void append_series(std::string& html, const LoadResult& result) {
   if (result.series.empty()) return;
   constexpr std::size_t kMostMarked = 12;  // with more, the marks hide the lines
-  const bool marked = result.series.size() <= kMostMarked;
+  const Mark mark = result.series.size() <= kMostMarked ? Mark::circle : Mark::none;
   const auto line = [&](std::string name, std::size_t style) {
-    return PlotLine{.name = std::move(name), .style = style, .points = {}, .marked = marked};
+    return PlotLine{.name = std::move(name), .style = style, .points = {}, .mark = mark};
   };
   std::vector<PlotLine> rates = {line("ok", 0), line("sent", 1)};
   std::vector<PlotLine> latencies = {line("p50", 0), line("p99", 1), line("max", 2)};

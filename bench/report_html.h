@@ -2,6 +2,7 @@
 // fetches nothing. Light and dark, for wide screens and telephones. Thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace evpool::bench {
 
 [[nodiscard]] std::string report_html(const LoadResult& result, const Provenance& provenance);
 
-// Several runs under growing load, in the order in which they are to be joined by lines.
-[[nodiscard]] std::string sweep_html(const std::vector<LoadResult>& results,
+// Several runs in their order: the first `rising` on the way up, the others on the way down. There
+// are fewer when the sweep ended early.
+[[nodiscard]] std::string sweep_html(const std::vector<LoadResult>& results, std::size_t rising,
                                      const Provenance& provenance);
 
 }  // namespace evpool::bench

@@ -153,6 +153,7 @@ Json account_to_json(const Account& account) {
       {"impaired_duplicates", account.impaired_duplicates},
       {"impaired_reorders", account.impaired_reorders},
       {"reconnects", account.reconnects},
+      {"failed_connects", account.failed_connects},
       {"connections_lost", account.connections_lost},
   };
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bench/load/datagrams.h"
+#include "bench/numbers.h"
 #include "protocol/address.h"
 
 namespace evpool::bench {
@@ -50,7 +51,7 @@ std::string describe_mix(const std::vector<MixEntry>& mix) {
 }
 
 void append_rate(std::string& text, const LoadResult& result) {
-  append(text, "{:.0f} jobs/s  {}, {:.2f} s\n", result.jobs_per_second(),
+  append(text, "{} jobs/s  {}, {:.2f} s\n", number_text(result.jobs_per_second()),
          describe_load(result.options), result.seconds);
 }
 
@@ -115,9 +116,9 @@ void append_beside_the_balance(std::string& text, const LoadResult& result) {
     append(text, "impaired on purpose: dropped {}, duplicated {}, reordered {}\n",
            account.impaired_drops, account.impaired_duplicates, account.impaired_reorders);
   }
-  if (account.reconnects > 0 || account.connections_lost > 0) {
-    append(text, "connections: lost {}, reconnects {}\n", account.connections_lost,
-           account.reconnects);
+  if (account.reconnects > 0 || account.failed_connects > 0 || account.connections_lost > 0) {
+    append(text, "connections: lost {}, reconnects {}, failed connects {}\n",
+           account.connections_lost, account.reconnects, account.failed_connects);
   }
 }
 
@@ -168,6 +169,18 @@ std::string report_text(const LoadResult& result) {
   return text;
 }
 
+std::string essential_line(const LoadResult& result) {
+  std::string text;
+  if (result.account.wrong > 0) text += "WRONG: ";
+  if (!result.invalid.empty()) text += "INVALID: ";
+  append(text, "{} jobs/s", number_text(result.jobs_per_second()));
+  if (result.latency.count() == 0) return text;
+  const auto us = [](std::uint64_t ns) { return number_text(static_cast<double>(ns) / 1e3); };
+  append(text, ", p50 {} us, p99 {} us, max {} us", us(result.latency.percentile_ns(50)),
+         us(result.latency.percentile_ns(99)), us(result.latency.max_ns()));
+  return text;
+}
+
 std::string describe_model(const LoadOptions& options) {
   const std::string in_flight =
       fmt::format("{} x {} in flight", options.connections, options.in_flight);
@@ -184,7 +197,8 @@ std::string describe_model(const LoadOptions& options) {
       arrivals = fmt::format("in bursts of {}", options.burst_requests);
       break;
   }
-  return fmt::format("open loop at {:.10g}/s {}, at most {}", *options.rate, arrivals, in_flight);
+  return fmt::format("open loop at {}/s {}, at most {}", number_text(*options.rate), arrivals,
+                     in_flight);
 }
 
 std::string describe_load(const LoadOptions& options) {

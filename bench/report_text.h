@@ -15,6 +15,9 @@ namespace evpool::bench {
 // generator itself cost. Ends with a line end.
 [[nodiscard]] std::string report_text(const LoadResult& result);
 
+// The line to take away: "INVALID: 79,621 jobs/s, p50 81.2 us, p99 310 us, max 3,012 us".
+[[nodiscard]] std::string essential_line(const LoadResult& result);
+
 // Under a heading, as a list in Markdown.
 [[nodiscard]] std::string provenance_text(const Provenance& provenance);
 

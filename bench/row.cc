@@ -4,9 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
+#include <cstdint>
 #include <stdexcept>
 
+#include "bench/numbers.h"
 #include "protocol/constants.h"
 
 namespace evpool::bench {
@@ -14,13 +15,11 @@ namespace {
 
 constexpr std::string_view kJob = "upper";
 
-// The number that `text` begins with, which is taken away. False: there is none, or it is 0.
-template <typename Number>
-bool take_number(std::string_view& text, Number& number) {
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || number == 0) return false;
-  text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
-  return true;
+// What `text` begins with up to one of `ends`, which is taken away.
+std::string_view take_until(std::string_view& text, std::string_view ends) {
+  const std::string_view taken = text.substr(0, text.find_first_of(ends));
+  text.remove_prefix(taken.size());
+  return taken;
 }
 
 bool take(std::string_view& text, std::string_view word) {
@@ -35,14 +34,16 @@ bool read_shape(std::string_view& text, Row& row) {
   } else if (!take(text, "tcp-")) {
     return false;
   }
-  return take_number(text, row.connections) && take(text, "x") && take_number(text, row.in_flight);
+  row.connections = parse_count(take_until(text, "x"), 1);
+  if (!take(text, "x")) return false;
+  row.in_flight = parse_count(take_until(text, "-"), 1);
+  return true;
 }
 
+// False: it is no size of a payload.
 bool read_size(std::string_view& text, std::uint64_t& bytes) {
-  if (!take_number(text, bytes) || bytes > kDefaultMaxPayloadBytes) return false;
-  if (take(text, "K")) bytes <<= 10U;
-  if (take(text, "M")) bytes <<= 20U;
-  return true;
+  bytes = parse_bytes(take_until(text, "-"), UINT64_MAX);
+  return bytes > 0;
 }
 
 }  // namespace
@@ -54,12 +55,17 @@ Row parse_row(std::string_view text) {
   Row row;
   row.name = text;
   std::string_view rest = text;
-  bool right = read_shape(rest, row);
   std::uint64_t bytes = row.payload_bytes;
-  if (right && !rest.empty() && rest != "-offload") {
-    right = take(rest, "-") && read_size(rest, bytes);
+  bool right = false;
+  try {
+    right = read_shape(rest, row);
+    if (right && !rest.empty() && rest != "-offload") {
+      right = take(rest, "-") && read_size(rest, bytes);
+    }
+    row.offload = take(rest, "-offload");
+  } catch (const std::invalid_argument&) {  // of one of the numbers; what is said is of them all
+    right = false;
   }
-  row.offload = take(rest, "-offload");
   if (!right || !rest.empty()) {
     refuse(fmt::format("expected {}: tcp-50x16, udp-1x64-1024, tcp-1x1-64M, udp-1x256-offload",
                        kRowForm));

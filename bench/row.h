@@ -33,9 +33,9 @@ struct Row {
 
 inline constexpr const char* kRowForm = "TRANSPORT-CONNECTIONSxIN_FLIGHT[-SIZE][-offload]";
 
-// "tcp-50x16", "udp-1x64-1024", "tcp-1x1-64M", "udp-1x256-offload". A size is in bytes, K or M
-// (1,024 or 1,048,576 of them); 32 bytes when there is none. Throws std::invalid_argument with a
-// sentence.
+// "tcp-50x16", "udp-1x64-1024", "tcp-1x1-64M", "udp-1x256-offload". Numbers
+// take the suffixes of numbers.h: 10k connections, 64K bytes; 32 bytes when there is none. Throws
+// std::invalid_argument with a sentence.
 [[nodiscard]] Row parse_row(std::string_view text);
 [[nodiscard]] std::vector<Row> parse_rows(const std::vector<std::string>& texts);
 // Of one of them.

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "bench/load/generator.h"
 #include "bench/report_text.h"
 #include "bench/system_call_counter.h"
 
@@ -16,8 +15,8 @@ namespace {
 constexpr std::chrono::milliseconds kTcpTimeout{30'000};
 
 // run_load, but a server that ended meanwhile is said to have ended.
-LoadResult run_against(ChildProgram& server, const LoadOptions& load, const Dialect& dialect) {
-  RunControl control;
+LoadResult run_against(ChildProgram& server, const LoadOptions& load, const Dialect& dialect,
+                       RunControl& control) {
   try {
     return run_load(load, dialect, control);
   } catch (const std::exception&) {
@@ -57,14 +56,14 @@ LoadOptions row_load(const Row& row, const ChildProgram& server) {
 }
 
 RowRun run_row(const Row& row, ChildProgram& server, const Dialect& dialect,
-               std::chrono::milliseconds duration) {
+               std::chrono::milliseconds duration, RunControl& control) {
   RowRun run;
   const std::uint64_t resident_before = server.resident_bytes();
   LoadOptions load = row_load(row, server);
   load.duration = kRowWarmUp;
   {
     const SystemCallCounter counter(server.pid());
-    const LoadResult warm_up = run_against(server, load, dialect);
+    const LoadResult warm_up = run_against(server, load, dialect, control);
     if (const auto calls = counter.count()) {
       run.figures.system_calls_per_job = static_cast<double>(*calls) / jobs_of(warm_up);
     }
@@ -72,7 +71,7 @@ RowRun run_row(const Row& row, ChildProgram& server, const Dialect& dialect,
   load.duration = duration;
   const double cpu_before_s = server.cpu_seconds();
   const std::uint64_t switches_before = server.context_switches();
-  const LoadResult result = run_against(server, load, dialect);
+  const LoadResult result = run_against(server, load, dialect, control);
   static_cast<void>(server.running());  // notices that it has ended, and so the next lines throw
   const double jobs = jobs_of(result);
   run.figures.jobs_per_second = result.jobs_per_second();

@@ -9,6 +9,7 @@
 
 #include "bench/child_program.h"
 #include "bench/load/dialect.h"
+#include "bench/load/generator.h"
 #include "bench/load/load_options.h"
 #include "bench/row.h"
 
@@ -41,8 +42,9 @@ inline constexpr std::uint64_t kRowSeed = 1;
 
 // The warm-up is a run of its own, so that what the server spends can be divided by exactly the
 // jobs that it was spent on. Throws std::runtime_error, which tells what the server said when it
-// has ended. REQUIRES: the server is fresh, or its memory says nothing.
+// has ended. A stop request of `control` cuts it short. REQUIRES: the server is fresh, or its
+// memory says nothing.
 [[nodiscard]] RowRun run_row(const Row& row, ChildProgram& server, const Dialect& dialect,
-                             std::chrono::milliseconds duration);
+                             std::chrono::milliseconds duration, RunControl& control);
 
 }  // namespace evpool::bench

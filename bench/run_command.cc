@@ -13,6 +13,7 @@
 #include "bench/load_session.h"
 #include "bench/output_file.h"
 #include "bench/report_csv.h"
+#include "bench/report_form.h"
 #include "bench/report_html.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
@@ -25,7 +26,7 @@ namespace {
 
 struct RunOptions {
   LoadOptions load;
-  bool json = false;
+  ReportForm form;
   bool quiet = false;
   std::string csv_path;
   std::string hdr_path;
@@ -45,10 +46,11 @@ int run(const RunOptions& options) {
   const std::string failures = write_all({{csv, series_to_csv(result) + comments},
                                           {hdr, histogram_log(result) + comments},
                                           {html, report_html(result, provenance)}});
-  if (options.json) {
+  if (options.form.json) {
     fmt::print("{}\n", result_to_json(result, provenance).dump(2));
   } else {
-    fmt::print("{}\n{}", report_text(result), provenance_text(provenance));
+    fmt::print("{}", report_text(result));
+    print_closing(options.form, provenance, essential_line(result));
   }
   if (!failures.empty()) complain("evpool-bench", failures);
   if (result.account.wrong > 0) return kWrongReplies;
@@ -73,7 +75,7 @@ void add_run_command(CLI::App& app, std::function<int()>& chosen) {
       "Of the time series and the live display")
       ->type_name("DURATION")
       ->default_str(evpool::to_string(options->load.interval));
-  command.add_flag("--json", options->json, "Print one JSON object");
+  add_report_flags(command, options->form);
   command.add_flag("--quiet", options->quiet, "No live display");
   command.add_option("--csv", options->csv_path, "Write the time series there")->type_name("FILE");
   command.add_option("--hdr", options->hdr_path, "Write a HdrHistogram log there")

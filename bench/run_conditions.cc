@@ -48,7 +48,8 @@ RunConditions conditions_of(const json& result) {
   RunConditions conditions;
   add(result.value("options", json()), "options", {"server", "seed"}, conditions);
   add(result.value("provenance", json()), "provenance",
-      {"date", "argv", "seed", "commit", "compiler", "flags"}, conditions);
+      {"date", "argv", "seed", "commit", "compiler", "flags", "server flags", "threadpool flags"},
+      conditions);
   return conditions;
 }
 

@@ -1,20 +1,25 @@
 #include "bench/run_samples.h"
 
 #include <fmt/format.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
+#include "bench/child_program.h"
 #include "bench/exit_status.h"
+#include "bench/interrupts.h"
 #include "bench/report_json.h"
 #include "console/diagnostic.h"
 #include "protocol/suggestion.h"
@@ -134,15 +139,18 @@ std::vector<json> parse_results(const std::string& text, const std::string& wher
 
 // --- Files and commands ------------------------------------------------------------------------
 
+void refuse_if_too_large(std::size_t bytes, const std::string& where) {
+  if (bytes <= kMaxInputBytes) return;
+  throw Failure(
+      kUsage, fmt::format("{}: more than {} MiB (give results only)", where, kMaxInputBytes >> 20));
+}
+
 std::string read_all(std::FILE* file, const std::string& where) {
   std::string text;
   std::array<char, 65'536> buffer{};
   while (const std::size_t bytes = std::fread(buffer.data(), 1, buffer.size(), file)) {
     text.append(buffer.data(), bytes);
-    if (text.size() > kMaxInputBytes) {
-      throw Failure(kUsage, fmt::format("{}: more than {} MiB (give results only)", where,
-                                        kMaxInputBytes >> 20));
-    }
+    refuse_if_too_large(text.size(), where);
   }
   if (std::ferror(file) != 0) {
     throw Failure(kUsage, fmt::format("{}: cannot read: {} (give a file of results)", where,
@@ -154,38 +162,44 @@ std::string read_all(std::FILE* file, const std::string& where) {
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
-struct CloseCommand {
-  void operator()(std::FILE* command) const { pclose(command); }
-};
-
 struct CommandOutput {
   std::string text;
   int status = 0;  // as a shell's $?
 };
 
-// What it writes to standard error goes to ours.
-CommandOutput run_command(const std::string& command, const std::string& where) {
-  std::unique_ptr<std::FILE, CloseCommand> pipe(popen(command.c_str(), "re"));
-  if (pipe == nullptr) {
-    throw Failure(kInvalid, fmt::format("{}: cannot start /bin/sh: {} (try again)", where,
-                                        std::generic_category().message(errno)));
+// What it writes to standard error goes to ours. It is ended, with all that it has started, when
+// `interrupted` counts, or when it says too much.
+CommandOutput run_command(const std::string& command, const std::string& where,
+                          const std::atomic<int>& interrupted) {
+  // It measures: it is looked at seldom, but at first, when it may be a command that only prints.
+  constexpr std::chrono::milliseconds kFirstLook{1};
+  constexpr std::chrono::milliseconds kLookEvery{50};
+  std::unique_ptr<ChildProgram> shell;
+  try {
+    shell = std::make_unique<ChildProgram>(ChildProgram::Options{
+        .arguments = {"/bin/sh", "-c", command}, .wait_for_ready = false, .quiet = false});
+  } catch (const std::exception& error) {
+    throw Failure(kInvalid, fmt::format("{}: {} (try again)", where, error.what()));
   }
-  CommandOutput output;
-  output.text = read_all(pipe.get(), where);
-  const int status = pclose(pipe.release());
-  if (status == -1) {
-    throw Failure(kInvalid, fmt::format("{}: cannot learn how it ended: {} (try again)", where,
-                                        std::generic_category().message(errno)));
+  auto pause = kFirstLook;
+  while (shell->running()) {
+    if (interrupted.load() > 0) {
+      shell->stop();
+      throw Failure(kInvalid,
+                    fmt::format("{}: interrupted, and so there is nothing to compare", where));
+    }
+    refuse_if_too_large(shell->output_bytes(), where);
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kLookEvery);
   }
-  constexpr int kShellAddsToSignals = 128;
-  output.status = WIFEXITED(status) ? WEXITSTATUS(status) : kShellAddsToSignals + WTERMSIG(status);
-  return output;
+  refuse_if_too_large(shell->output_bytes(), where);
+  return {.text = shell->output(), .status = shell->exit_status()};
 }
 
-void run_once(const std::string& metric, Side& side) {
+void run_once(const std::string& metric, Side& side, const std::atomic<int>& interrupted) {
   const std::string where =
       fmt::format("command {}, run {} ('{}')", side.name, side.values.size() + 1, side.source);
-  const CommandOutput output = run_command(side.source, where);
+  const CommandOutput output = run_command(side.source, where, interrupted);
   std::vector<json> results;
   try {
     results = parse_results(output.text, where);
@@ -224,13 +238,15 @@ void read_file(const std::string& path, const std::string& metric, Side& side) {
 }
 
 void run_interleaved(const std::string& metric, std::size_t runs, Side& a, Side& b) {
+  std::atomic<int> interrupted{0};
+  const Interrupts interrupts(interrupted, Interrupts::Second::ends_the_process);
   const bool watched = isatty(STDERR_FILENO) == 1;
   for (std::size_t pair = 0; pair < runs; ++pair) {
     if (watched) say(fmt::format("run {} of {} of each\n", pair + 1, runs));
     Side& first = pair % 2 == 0 ? a : b;
     Side& second = pair % 2 == 0 ? b : a;
-    run_once(metric, first);
-    run_once(metric, second);
+    run_once(metric, first, interrupted);
+    run_once(metric, second, interrupted);
   }
 }
 

@@ -43,7 +43,8 @@ void read_file(const std::string& path, const std::string& metric, Side& side);
 
 // A B, B A, A B ...: a machine that slows down meanwhile, or a cache that the other one leaves
 // warm, is then no difference between the two.
-// Appends `runs` values to each, of their sources taken as commands.
+// Appends `runs` values to each, of their sources taken as commands. Ctrl-C ends the command in
+// progress and throws; a second one ends this process, and the command with it.
 void run_interleaved(const std::string& metric, std::size_t runs, Side& a, Side& b);
 
 }  // namespace evpool::bench

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,10 +23,14 @@
 #include "bench/load/generator.h"
 #include "bench/load/provenance.h"
 #include "bench/load/significance.h"
+#include "bench/load_flags.h"
 #include "bench/null_server.h"
+#include "bench/numbers.h"
 #include "bench/plain_client.h"
+#include "bench/report_form.h"
 #include "bench/report_json.h"
-#include "bench/report_text.h"
+#include "bench/series.h"
+#include "bench/series_watch.h"
 #include "client/command_line.h"
 #include "console/diagnostic.h"
 #include "protocol/duration.h"
@@ -44,7 +49,7 @@ constexpr double kGoal = 0.9;
 struct SelfOptions {
   int rounds = 5;
   std::chrono::milliseconds duration{1'000};
-  bool json = false;
+  ReportForm form;
 };
 
 struct Row {
@@ -94,7 +99,7 @@ Figures measure_plain_client(const SelfOptions& options, const Row& row, const N
 }
 
 Figures measure_generator(const SelfOptions& options, const NullServer& server,
-                          const Dialect& dialect, MeasuredRow& measured) {
+                          const Dialect& dialect, MeasuredRow& measured, SeriesWatch& watch) {
   LoadOptions load;
   load.server = server.address();
   load.connections = measured.row.connections;
@@ -107,10 +112,11 @@ Figures measure_generator(const SelfOptions& options, const NullServer& server,
   // requests it was spent on.
   load.warm_up = std::chrono::milliseconds{0};
   load.duration = kWarmUp;
-  RunControl control;
-  static_cast<void>(run_load(load, dialect, control));
+  static_cast<void>(run_load(load, dialect, watch.control()));
+  watch.check();
   load.duration = options.duration;
-  const LoadResult result = run_load(load, dialect, control);
+  const LoadResult result = run_load(load, dialect, watch.control());
+  watch.check();
 
   const Account& account = result.account;
   measured.wrong += account.wrong;
@@ -126,11 +132,12 @@ Figures measure_generator(const SelfOptions& options, const NullServer& server,
               static_cast<double>(result.send_calls + result.receive_calls) / requests};
 }
 
-MeasuredRow measure_row(const SelfOptions& options, const Row& row, const Servers& servers) {
+// All rounds of one row.
+void measure_row(const SelfOptions& options, const Servers& servers, MeasuredRow& measured,
+                 SeriesWatch& watch) {
   const auto raw = make_raw_dialect(kPayloadBytes);
   const auto frames = make_frame_dialect();
-  MeasuredRow measured;
-  measured.row = row;
+  const Row& row = measured.row;
   for (int round = 0; round < options.rounds; ++round) {
     say(fmt::format("{}: round {} of {}\n", row.name, round + 1, options.rounds));
     for (std::size_t i = 0; i < kContenders; ++i) {
@@ -138,11 +145,22 @@ MeasuredRow measure_row(const SelfOptions& options, const Row& row, const Server
       const std::size_t contender = (static_cast<std::size_t>(round) + i) % kContenders;
       measured.rounds[contender].push_back(
           contender == kPlain ? measure_plain_client(options, row, servers.raw)
-          : contender == kRaw ? measure_generator(options, servers.raw, *raw, measured)
-                              : measure_generator(options, servers.frames, *frames, measured));
+          : contender == kRaw
+              ? measure_generator(options, servers.raw, *raw, measured, watch)
+              : measure_generator(options, servers.frames, *frames, measured, watch));
+      watch.check();
     }
   }
-  return measured;
+}
+
+// The rounds in which all were measured; drops rows without any.
+void keep_finished(std::vector<MeasuredRow>& rows) {
+  for (MeasuredRow& row : rows) {
+    std::size_t finished = SIZE_MAX;
+    for (const auto& rounds : row.rounds) finished = std::min(finished, rounds.size());
+    for (auto& rounds : row.rounds) rounds.resize(finished);
+  }
+  std::erase_if(rows, [](const MeasuredRow& row) { return row.rounds[kPlain].empty(); });
 }
 
 // --- Showing -----------------------------------------------------------------------------------
@@ -177,7 +195,7 @@ std::string verdict_of(const std::vector<MeasuredRow>& rows) {
       below += fmt::format("{}{} ({:.2f})", below.empty() ? "" : ", ", row.row.name, ratio);
     }
   }
-  if (!faulty.empty()) return fmt::format("INVALID: {}, as is said below", faulty);
+  if (!faulty.empty()) return fmt::format("INVALID: {}, for the reasons that are told", faulty);
   if (!below.empty()) {
     return fmt::format("the generator is below {:.1f} of the plainest client's rate in {}", kGoal,
                        below);
@@ -186,8 +204,20 @@ std::string verdict_of(const std::vector<MeasuredRow>& rows) {
                      kGoal);
 }
 
-void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
+std::vector<std::string> faults_of(const std::vector<MeasuredRow>& rows) {
+  std::vector<std::string> faults;
+  for (const MeasuredRow& row : rows) {
+    for (const std::string& fault : row.faults) {
+      faults.push_back(fmt::format("{}: {}", row.row.name, fault));
+    }
+  }
+  return faults;
+}
+
+void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows,
+                const std::string& broke_off) {
   fmt::print("{}\n\n", verdict_of(rows));
+  print_troubles(broke_off, faults_of(rows));
   fmt::print(
       "## The generator against a null server: closed loop, {} bytes, median of {} rounds of {}\n\n"
       "A row is CONNECTIONSxIN_FLIGHT. A ratio is the median of the rounds' ratios, with their "
@@ -199,10 +229,11 @@ void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows
       kPayloadBytes, options.rounds, to_string(options.duration));
   for (const MeasuredRow& row : rows) {
     const Spread ratio = ratio_of(row);
-    fmt::print("| {} | {:.0f} | {:.0f} | {:.2f} ({:.2f}..{:.2f}) | {:.0f} | {:.0f} | {:.3f} |\n",
-               row.row.name, median_of(row, kPlain, &Figures::requests_per_second),
-               median_of(row, kRaw, &Figures::requests_per_second), ratio.median, ratio.least,
-               ratio.greatest, median_of(row, kFrames, &Figures::requests_per_second),
+    fmt::print("| {} | {} | {} | {:.2f} ({:.2f}..{:.2f}) | {} | {:.0f} | {:.3f} |\n", row.row.name,
+               number_text(median_of(row, kPlain, &Figures::requests_per_second)),
+               number_text(median_of(row, kRaw, &Figures::requests_per_second)), ratio.median,
+               ratio.least, ratio.greatest,
+               number_text(median_of(row, kFrames, &Figures::requests_per_second)),
                median_of(row, kFrames, &Figures::cpu_ns_per_request),
                median_of(row, kFrames, &Figures::calls_per_request));
   }
@@ -213,10 +244,8 @@ void print_text(const SelfOptions& options, const std::vector<MeasuredRow>& rows
         "(goal {:.1f})\n",
         row.row.name, ratio_of(row).median, kGoal);
   }
-  for (const MeasuredRow& row : rows) {
-    for (const std::string& fault : row.faults) fmt::print("\n{}: {}\n", row.row.name, fault);
-  }
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kSeed)));
+  print_closing(options.form, collect_provenance(own_arguments(), kSeed),
+                troubled(broke_off, {}) + verdict_of(rows));
 }
 
 nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender) {
@@ -233,7 +262,8 @@ nlohmann::ordered_json to_json(const MeasuredRow& measured, Contender contender)
   return object;
 }
 
-void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows) {
+void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows,
+                const std::string& broke_off) {
   nlohmann::ordered_json object = {
       {"schema", "evpool-bench-self/1"},
       {"command", "self"},
@@ -243,6 +273,7 @@ void print_json(const SelfOptions& options, const std::vector<MeasuredRow>& rows
       {"rounds", options.rounds},
       {"goal", kGoal},
       {"verdict", verdict_of(rows)},
+      {"broke_off", null_if_empty(broke_off)},
       {"rows", nlohmann::ordered_json::array()},
   };
   for (const MeasuredRow& measured : rows) {
@@ -272,12 +303,24 @@ int run_self(const SelfOptions& options) {
   const Servers servers;
   std::vector<MeasuredRow> rows;
   rows.reserve(kRows.size());
-  for (const Row& row : kRows) rows.push_back(measure_row(options, row, servers));
-  options.json ? print_json(options, rows) : print_text(options, rows);
+  SeriesWatch watch;
+  const std::string broke_off = watch.run([&] {
+    for (const Row& row : kRows) {
+      MeasuredRow& measured = rows.emplace_back();
+      measured.row = row;
+      measure_row(options, servers, measured, watch);
+    }
+  });
+  if (!broke_off.empty()) {
+    keep_finished(rows);
+    if (rows.empty()) throw std::runtime_error(broke_off);
+  }
+  options.form.json ? print_json(options, rows, broke_off) : print_text(options, rows, broke_off);
   const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };
   if (std::any_of(rows.begin(), rows.end(), has_wrong)) return kWrongReplies;
   const auto has_faults = [](const MeasuredRow& row) { return !row.faults.empty(); };
-  return std::any_of(rows.begin(), rows.end(), has_faults) ? kInvalid : kOk;
+  const bool any_faults = std::any_of(rows.begin(), rows.end(), has_faults);
+  return any_faults || !broke_off.empty() ? kInvalid : kOk;
 }
 
 }  // namespace
@@ -288,7 +331,7 @@ void add_self_command(CLI::App& app, std::function<int()>& chosen) {
       "self", "What the generator itself costs, against a server that does nothing");
   self.set_help_flag("-h,--help", "Print this help and exit");
   self.add_option("--rounds", options->rounds, "Runs of each client in each row, in turn")
-      ->check(CLI::Range(1, 1'000))
+      ->transform(whole_number(1, 1'000))
       ->capture_default_str();
   add_parsed_option(
       self, "--duration",
@@ -296,7 +339,7 @@ void add_self_command(CLI::App& app, std::function<int()>& chosen) {
       "How long each run lasts, after a warm-up of " + to_string(kWarmUp))
       ->type_name("DURATION")
       ->default_str(to_string(options->duration));
-  self.add_flag("--json", options->json, "Print one JSON object");
+  add_report_flags(self, options->form);
   self.callback([options, &chosen] { chosen = [options] { return run_self(*options); }; });
 }
 

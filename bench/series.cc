@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "bench/load_flags.h"
+#include "bench/numbers.h"
 #include "client/command_line.h"
 #include "console/diagnostic.h"
 #include "protocol/duration.h"
@@ -28,7 +30,7 @@ void add_series_flags(CLI::App& command, SeriesOptions& options) {
   command
       .add_option("--rounds", options.rounds,
                   "Rounds, in each of which everything runs once, in turn")
-      ->check(CLI::Range(1, 1'000))
+      ->transform(whole_number(1, 1'000))
       ->capture_default_str();
   add_parsed_option(
       command, "--duration",
@@ -44,13 +46,15 @@ void add_series_flags(CLI::App& command, SeriesOptions& options) {
       .add_option("--server-args", options.server_arguments,
                   "More arguments for evpoold, separated by spaces")
       ->type_name("TEXT");
-  command.add_flag("--json", options.json, "Print one JSON object");
+  add_report_flags(command, options.form);
 }
 
 std::unique_ptr<ChildProgram> start_program(std::vector<std::string> arguments) {
   if (access(arguments[0].c_str(), X_OK) != 0) {
-    throw std::runtime_error(
-        fmt::format("there is no program {}; build it: ./dev build", arguments[0]));
+    throw std::runtime_error(fmt::format(
+        "there is no program {}; build it: ./dev build, or install all of evpool: cmake "
+        "--install",
+        arguments[0]));
   }
   return std::make_unique<ChildProgram>(ChildProgram::Options{.arguments = std::move(arguments)});
 }
@@ -74,6 +78,20 @@ std::string spread_text(std::span<const double> values) {
   return fmt::format("{:.2f} ({:.2f}..{:.2f})", spread.median, spread.least, spread.greatest);
 }
 
+std::string grouped_spread_text(std::span<const double> values) {
+  const Spread spread = spread_of(values);
+  return fmt::format("{} ({}..{})", number_text(spread.median), number_text(spread.least),
+                     number_text(spread.greatest));
+}
+
+std::string range_text(std::span<const double> values) {
+  if (values.empty()) return "nothing";
+  const Spread spread = spread_of(values);
+  const std::string least = fmt::format("{:.2f}", spread.least);
+  const std::string greatest = fmt::format("{:.2f}", spread.greatest);
+  return least == greatest ? least : least + " to " + greatest;
+}
+
 nlohmann::ordered_json spread_json(std::span<const double> values) {
   if (values.empty()) return nullptr;
   const Spread spread = spread_of(values);
@@ -81,6 +99,24 @@ nlohmann::ordered_json spread_json(std::span<const double> values) {
           {"least", spread.least},
           {"greatest", spread.greatest},
           {"rounds", std::vector<double>(values.begin(), values.end())}};
+}
+
+void print_troubles(const std::string& broke_off, const std::vector<std::string>& faults) {
+  if (!broke_off.empty()) {
+    fmt::print("BROKE OFF: {} (what follows are the rounds that were finished)\n", broke_off);
+  }
+  for (const std::string& fault : faults) fmt::print("INVALID: {}\n", fault);
+  if (!broke_off.empty() || !faults.empty()) fmt::print("\n");
+}
+
+std::string troubled(const std::string& broke_off, const std::vector<std::string>& faults) {
+  if (broke_off.empty() && faults.empty()) return {};
+  if (faults.empty()) return "BROKE OFF: ";
+  return broke_off.empty() ? "INVALID: " : "BROKE OFF, INVALID: ";
+}
+
+nlohmann::ordered_json null_if_empty(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
 }
 
 std::vector<double> ratios_of(std::span<const double> a, std::span<const double> b) {

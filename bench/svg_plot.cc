@@ -126,8 +126,23 @@ void append_path(std::string& svg, const Plot& plot, const PlotLine& line) {
   if (!path.empty()) append(svg, R"(<path class="line line-{}" d="{}"/>)", line.style, path);
 }
 
+constexpr double kMarkRadius = 4;
+
+// `inside`: an element within the mark, or nothing.
+void append_mark(std::string& svg, const PlotLine& line, double x, double y,
+                 std::string_view inside) {
+  if (line.mark == Mark::circle) {
+    append(svg, R"(<circle class="mark mark-{}" cx="{:.1f}" cy="{:.1f}" r="{}">{}</circle>)",
+           line.style, x, y, kMarkRadius, inside);
+    return;
+  }
+  constexpr double kTriangleRadius = 1.25 * kMarkRadius;  // it looks smaller than a circle
+  const double base = line.mark == Mark::up ? kTriangleRadius : -kTriangleRadius;
+  append(svg, R"(<path class="mark mark-{}" d="M{:.1f} {:.1f}H{:.1f}L{:.1f} {:.1f}Z">{}</path>)",
+         line.style, x - kTriangleRadius, y + base, x + kTriangleRadius, x, y - base, inside);
+}
+
 void append_marks(std::string& svg, const Plot& plot, const PlotLine& line) {
-  constexpr double kRadius = 4;
   for (const PlotPoint& point : line.points) {
     const double x = x_of(plot, point.x);
     const double y = y_of(plot, point.y);
@@ -138,10 +153,9 @@ void append_marks(std::string& svg, const Plot& plot, const PlotLine& line) {
       append(svg,
              R"(<rect class="mark doubtful line-{}" x="{:.1f}" y="{:.1f}" width="{}" height="{}">)"
              "{}</rect>",
-             line.style, x - kRadius, y - kRadius, 2 * kRadius, 2 * kRadius, note);
+             line.style, x - kMarkRadius, y - kMarkRadius, 2 * kMarkRadius, 2 * kMarkRadius, note);
     } else {
-      append(svg, R"(<circle class="mark mark-{}" cx="{:.1f}" cy="{:.1f}" r="{}">{}</circle>)",
-             line.style, x, y, kRadius, note);
+      append_mark(svg, line, x, y, note);
     }
   }
 }
@@ -257,7 +271,7 @@ std::string draw_plot(const Plot& plot) {
   append_grid(svg, plot);
   for (const PlotLine& line : plot.lines) {
     append_path(svg, plot, line);
-    if (line.marked) append_marks(svg, plot, line);
+    if (line.mark != Mark::none) append_marks(svg, plot, line);
     svg += '\n';
   }
   return svg + "</svg>\n";
@@ -268,8 +282,10 @@ std::string draw_legend(const std::vector<PlotLine>& lines) {
   for (const PlotLine& line : lines) {
     append(html,
            R"(<li><svg class="key" viewBox="0 0 30 10" aria-hidden="true">)"
-           R"(<path class="line line-{}" d="M2 5H28"/></svg>{}</li>)",
-           line.style, escape_html(line.name));
+           R"(<path class="line line-{}" d="M2 5H28"/>)",
+           line.style);
+    if (line.mark != Mark::none) append_mark(html, line, 15, 5, "");
+    append(html, "</svg>{}</li>", escape_html(line.name));
   }
   return html + "</ul>\n";
 }
@@ -301,12 +317,6 @@ std::string duration_text(double nanoseconds) {
   const auto [value, unit] = in_fitting_unit(nanoseconds);
   const int decimals = value < 10 ? 2 : value < 100 ? 1 : 0;
   return fmt::format("{:.{}f} {}", value, decimals, unit);
-}
-
-std::string grouped(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
-  return digits;
 }
 
 std::string escape_html(std::string_view text) {
@@ -372,10 +382,12 @@ svg.plot .caption{fill:var(--text)}
 .line-1{stroke:var(--c1);stroke-dasharray:7 5}
 .line-2{stroke:var(--c2);stroke-dasharray:1 5}
 .line-3{stroke:var(--c3);stroke-dasharray:10 4 1 4}
+.line-4{stroke:var(--muted);stroke-width:1.25}
 .mark{stroke:var(--surface);stroke-width:1.5}
-.mark-0{fill:var(--c0)}.mark-1{fill:var(--c1)}.mark-2{fill:var(--c2)}.mark-3{fill:var(--c3)}
+.mark-0{fill:var(--c0)}.mark-1{fill:var(--c1)}.mark-2{fill:var(--c2)}.mark-3{fill:var(--c3)}.mark-4{fill:var(--muted)}
 .mark.doubtful{fill:var(--surface);stroke-width:2;stroke-dasharray:none}
 .mark.doubtful.line-0{stroke:var(--c0)}.mark.doubtful.line-1{stroke:var(--c1)}
+.mark.doubtful.line-2{stroke:var(--c2)}.mark.doubtful.line-3{stroke:var(--c3)}
 svg.bar{display:block;width:100%;height:28px;border-radius:4px}
 svg.key{height:.8em;vertical-align:-.05em;margin-right:.5em}
 svg.patterns{position:absolute}

@@ -1,6 +1,7 @@
 // Line plots and bars as SVG elements inside an HTML page, styled by plot_style(): no script, no
-// fonts, nothing fetched. Each line has its own colour and its own dashes, and each picture says in
-// words what it shows. All functions are thread-safe; a point that is not finite is a gap.
+// fonts, nothing fetched. Each style of line has its own colour and its own dashes, and each
+// picture says in words what it shows. All functions are thread-safe; a point that is not finite is
+// a gap.
 #pragma once
 
 #include <cstddef>
@@ -43,13 +44,16 @@ struct PlotPoint {
   bool doubtful = false;  // drawn as a hollow square
 };
 
+// At each point of a line.
+enum class Mark : std::uint8_t { none, circle, up, down };  // the last two: triangles
+
 struct PlotLine {
   std::string name;
   std::size_t style = 0;  // below kLineStyles
   std::vector<PlotPoint> points;
-  bool marked = false;  // with a mark at each point
+  Mark mark = Mark::none;
 };
-inline constexpr std::size_t kLineStyles = 4;
+inline constexpr std::size_t kLineStyles = 5;
 
 struct Plot {
   std::string id;  // unique in its page
@@ -86,7 +90,5 @@ inline constexpr std::size_t kBarStyles = 6;
 [[nodiscard]] std::string escape_html(std::string_view text);
 // "812 ns", "81.2 µs", "1.25 ms", "3.00 s"
 [[nodiscard]] std::string duration_text(double nanoseconds);
-// "1,234,567"
-[[nodiscard]] std::string grouped(std::uint64_t number);
 
 }  // namespace evpool::bench

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -16,7 +17,9 @@
 #include "bench/load/slo.h"
 #include "bench/load_flags.h"
 #include "bench/load_session.h"
+#include "bench/numbers.h"
 #include "bench/output_file.h"
+#include "bench/report_form.h"
 #include "bench/report_html.h"
 #include "bench/report_json.h"
 #include "bench/report_text.h"
@@ -34,7 +37,7 @@ struct SweepOptions {
   double from = 1'000;
   double to = 100'000;
   std::size_t steps = 8;
-  bool json = false;
+  ReportForm form;
   bool quiet = false;
   std::string html_path;
 };
@@ -68,12 +71,11 @@ std::string verdicts_on(const LoadResult& result) {
 }
 
 void print_row(const LoadResult& result) {
-  fmt::print(
-      "{:>12.0f} {:>12.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
-      result.options.rate.value_or(0), result.jobs_per_second(),
-      us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
-      us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()), loss_of(result) * 100,
-      us(result.lag.percentile_ns(99)), verdicts_on(result));
+  fmt::print("{:>12} {:>12} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.3f}% {:>10.1f}  {}\n",
+             number_text(result.options.rate.value_or(0)), number_text(result.jobs_per_second()),
+             us(result.latency.percentile_ns(50)), us(result.latency.percentile_ns(99)),
+             us(result.latency.percentile_ns(99.9)), us(result.latency.max_ns()),
+             loss_of(result) * 100, us(result.lag.percentile_ns(99)), verdicts_on(result));
   std::fflush(stdout);
 }
 
@@ -83,7 +85,8 @@ int sweep(SweepOptions options) {
   require_descriptors(options.load.connections, options.load.threads);
   LoadSession session(!options.quiet);
   std::vector<LoadResult> results;
-  if (!options.json) {
+  std::string broke_off;
+  if (!options.form.json) {
     fmt::print("{:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}\n", "rate/s", "jobs/s",
                "p50 us", "p99 us", "p99.9 us", "max us", "not ok", "lag p99 us");
   }
@@ -91,27 +94,35 @@ int sweep(SweepOptions options) {
     LoadOptions load = options.load;
     load.rate = rate;
     load.seed += results.size();  // other arrivals in each, on the way down, too
-    results.push_back(session.run(load));
-    if (!options.json) print_row(results.back());
+    try {
+      results.push_back(session.run(load));
+    } catch (const std::exception& error) {
+      if (results.empty()) throw;
+      broke_off = fmt::format("the sweep broke off at {}/s: {}", number_text(rate), error.what());
+      break;
+    }
+    if (!options.form.json) print_row(results.back());
     if (session.interrupted()) break;
   }
   const Provenance provenance = collect_provenance(own_arguments(), options.load.seed);
   // Before the rest is printed: that may fail, too, and must not take it with it.
-  const std::string failures = write_all({{html, sweep_html(results, provenance)}});
-  if (options.json) {
+  const std::string failures =
+      write_all({{html, sweep_html(results, rates.size() / 2, provenance)}});
+  if (options.form.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     for (const LoadResult& result : results) all.push_back(result_to_json(result, provenance));
     fmt::print("{}\n", all.dump(2));
   } else {
-    fmt::print("\n{}\n\n{}", sweep_verdict(results, rates.size() / 2), provenance_text(provenance));
+    print_closing(options.form, provenance, sweep_verdict(results, rates.size() / 2));
   }
+  if (!broke_off.empty()) complain("evpool-bench", broke_off);
   if (!failures.empty()) complain("evpool-bench", failures);
   const auto is_wrong = [](const LoadResult& result) { return result.account.wrong > 0; };
   if (std::any_of(results.begin(), results.end(), is_wrong)) return kWrongReplies;
   // Rates beyond what the server serves belong to a sweep; a sweep without any other is none.
   const bool any_valid = std::any_of(results.begin(), results.end(),
                                      [](const auto& result) { return result.invalid.empty(); });
-  return any_valid && failures.empty() ? kOk : kInvalid;
+  return any_valid && failures.empty() && broke_off.empty() ? kOk : kInvalid;
 }
 
 }  // namespace
@@ -127,18 +138,18 @@ void add_sweep_command(CLI::App& app, std::function<int()>& chosen) {
   auto* const rates =
       command.add_option("--rates", options->rates, "The rates, separated by commas")
           ->delimiter(',')
-          ->check(possible_rate())
+          ->transform(possible_rate())
           ->type_name("LIST");
   for (CLI::Option* const option :
        {command.add_option("--from", options->from, "Instead: the lowest rate"),
         command.add_option("--to", options->to, "The highest rate")}) {
-    option->check(possible_rate())->excludes(rates)->capture_default_str();
+    option->transform(possible_rate())->excludes(rates)->capture_default_str();
   }
   command.add_option("--steps", options->steps, "How many rates, evenly spaced in their logarithm")
-      ->check(CLI::Range(1, 1'000))
+      ->transform(whole_number(1, 1'000))
       ->excludes(rates)
       ->capture_default_str();
-  command.add_flag("--json", options->json, "Print a JSON array of results");
+  add_report_flags(command, options->form, "Print a JSON array of results");
   command.add_flag("--quiet", options->quiet, "No live display");
   command.add_option("--html", options->html_path, "Write a page with plots there")
       ->type_name("FILE");

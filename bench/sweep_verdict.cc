@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "bench/load/slo.h"
+#include "bench/numbers.h"
 
 namespace evpool::bench {
 namespace {
@@ -37,7 +38,7 @@ double highest_kept(std::span<const LoadResult> results) {
 }
 
 std::string way_down_text(std::span<const LoadResult> up, std::span<const LoadResult> down) {
-  if (down.size() < up.size()) return "is not known: interrupted";
+  if (down.size() < up.size()) return "is not known: it was not measured to its end";
   bool known = false;
   double farthest = kNoticeableFactor;
   std::string slower;
@@ -47,15 +48,15 @@ std::string way_down_text(std::span<const LoadResult> up, std::span<const LoadRe
     if (before.generator_limited || after.generator_limited) continue;
     known = true;
     if (keeps_up(before) != keeps_up(after)) {
-      return fmt::format("differs: {:.0f}/s is kept up with only on the way {}", rate_of(before),
-                         keeps_up(before) ? "up" : "down");
+      return fmt::format("differs: {}/s is kept up with only on the way {}",
+                         number_text(rate_of(before)), keeps_up(before) ? "up" : "down");
     }
     const double ratio = p50_of(after) / std::max(1.0, p50_of(before));
     const double factor = std::max(ratio, 1 / ratio);
     if (!keeps_up(before) || !(factor > farthest)) continue;
     farthest = factor;
-    slower = fmt::format("differs: p50 at {:.0f}/s is {:.2g} times that of the way up",
-                         rate_of(before), ratio);
+    slower = fmt::format("differs: p50 at {}/s is {:.2g} times that of the way up",
+                         number_text(rate_of(before)), ratio);
   }
   if (!known) return "is not known";
   return slower.empty() ? "does not differ" : slower;
@@ -68,7 +69,7 @@ std::string sweep_verdict(std::span<const LoadResult> results, std::size_t risin
   const auto down = results.subspan(up.size());
   const double kept = highest_kept(up);
   std::string verdict =
-      kept > 0 ? fmt::format("keeps up with {:.0f}/s", kept) : "keeps up with no rate";
+      kept > 0 ? fmt::format("keeps up with {}/s", number_text(kept)) : "keeps up with no rate";
   if (up.size() == rising && kept >= rate_of(up.back())) verdict += ", the highest";
   verdict += "; the way down " + way_down_text(up, down);
   const auto unknown = std::count_if(results.begin(), results.end(), [](const LoadResult& result) {

@@ -2,8 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,12 +15,14 @@
 #include "bench/exit_status.h"
 #include "bench/load/dialect.h"
 #include "bench/load/provenance.h"
+#include "bench/load_flags.h"
 #include "bench/markdown_table.h"
+#include "bench/numbers.h"
 #include "bench/report_json.h"
-#include "bench/report_text.h"
 #include "bench/row.h"
 #include "bench/row_run.h"
 #include "bench/series.h"
+#include "bench/series_watch.h"
 #include "protocol/duration.h"
 
 namespace evpool::bench {
@@ -45,11 +50,13 @@ struct MeasuredRow {
   std::vector<std::string> faults;
 };
 
-void measure(const WorkersOptions& options, MeasuredRow& measured, Cell& cell) {
+void measure(const WorkersOptions& options, MeasuredRow& measured, Cell& cell, SeriesWatch& watch) {
   std::vector<std::string> arguments = {"--workers", std::to_string(cell.workers)};
   if (!measured.row.offload) arguments.emplace_back(kWithoutUdpOffload);
   const auto server = start_evpoold(options.series, arguments);
-  const RowRun run = run_row(measured.row, *server, *make_frame_dialect(), options.series.duration);
+  const RowRun run = run_row(measured.row, *server, *make_frame_dialect(), options.series.duration,
+                             watch.control());
+  watch.check();
   cell.jobs_per_second.push_back(run.figures.jobs_per_second);
   cell.cpu_us_per_job.push_back(run.figures.cpu_us_per_job);
   measured.wrong += run.wrong;
@@ -64,7 +71,46 @@ const Cell& best_of(const MeasuredRow& row) {
   });
 }
 
-void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
+// Of rows that were begun, keeps the rounds in which every number of workers was measured; drops
+// the others.
+void keep_finished(std::vector<MeasuredRow>& rows) {
+  for (MeasuredRow& row : rows) {
+    std::size_t finished = SIZE_MAX;
+    for (const Cell& cell : row.cells) finished = std::min(finished, cell.jobs_per_second.size());
+    for (Cell& cell : row.cells) {
+      cell.jobs_per_second.resize(finished);
+      cell.cpu_us_per_job.resize(finished);
+    }
+  }
+  std::erase_if(rows,
+                [](const MeasuredRow& row) { return row.cells.front().jobs_per_second.empty(); });
+}
+
+std::vector<std::string> faults_of(const std::vector<MeasuredRow>& rows) {
+  std::vector<std::string> faults;
+  for (const MeasuredRow& row : rows) {
+    for (const std::string& fault : row.faults) {
+      faults.push_back(fmt::format("{}, {}", row.row.name, fault));
+    }
+  }
+  return faults;
+}
+
+// "best in tcp-50x16: 2 workers, 1,077,053 jobs/s"
+std::string essence_of(const std::vector<MeasuredRow>& rows) {
+  std::string text = "best in ";
+  for (const MeasuredRow& row : rows) {
+    const Cell& best = best_of(row);
+    text += fmt::format("{}{}: {} worker{}, {} jobs/s", &row == &rows.front() ? "" : "; ",
+                        row.row.name, best.workers, best.workers == 1 ? "" : "s",
+                        number_text(median(best.jobs_per_second)));
+  }
+  return text;
+}
+
+void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& rows,
+                const std::string& broke_off) {
+  print_troubles(broke_off, faults_of(rows));
   fmt::print(
       "## evpoold with these numbers of workers: closed loop, medians of {} rounds of {}\n\n"
       "The best is the one with the highest median; a ratio to it is the median of the rounds' "
@@ -75,24 +121,24 @@ void print_text(const WorkersOptions& options, const std::vector<MeasuredRow>& r
     const Cell& best = best_of(row);
     for (const Cell& cell : row.cells) {
       table.add({row.row.name, std::to_string(cell.workers),
-                 fmt::format("{:.0f}", median(cell.jobs_per_second)),
+                 number_text(median(cell.jobs_per_second)),
                  spread_text(ratios_of(cell.jobs_per_second, best.jobs_per_second)),
                  fmt::format("{:.3f}", median(cell.cpu_us_per_job))});
     }
   }
   fmt::print("{}", table.text());
-  for (const MeasuredRow& row : rows) {
-    for (const std::string& fault : row.faults) fmt::print("\n{}, {}\n", row.row.name, fault);
-  }
-  fmt::print("\n{}", provenance_text(collect_provenance(own_arguments(), kRowSeed)));
+  print_closing(options.series.form, collect_provenance(own_arguments(), kRowSeed),
+                troubled(broke_off, faults_of(rows)) + essence_of(rows));
 }
 
-void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& rows) {
+void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& rows,
+                const std::string& broke_off) {
   Json object = {{"schema", "evpool-bench-workers/1"},
                  {"command", "workers"},
                  {"model", "closed loop"},
                  {"rounds", options.series.rounds},
                  {"duration_ms", options.series.duration.count()},
+                 {"broke_off", null_if_empty(broke_off)},
                  {"rows", Json::array()}};
   for (const MeasuredRow& row : rows) {
     const Cell& best = best_of(row);
@@ -114,6 +160,20 @@ void print_json(const WorkersOptions& options, const std::vector<MeasuredRow>& r
   fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
+void measure_rounds(const WorkersOptions& options, std::vector<MeasuredRow>& rows,
+                    SeriesWatch& watch) {
+  for (int round = 0; round < options.series.rounds; ++round) {
+    for (MeasuredRow& row : rows) {
+      show_series_progress(row.row.name, round, options.series);
+      for (std::size_t i = 0; i < row.cells.size(); ++i) {
+        // Another one begins each round, so that none always follows the same one.
+        Cell& cell = row.cells[(static_cast<std::size_t>(round) + i) % row.cells.size()];
+        measure(options, row, cell, watch);
+      }
+    }
+  }
+}
+
 int run_workers(const WorkersOptions& options) {
   const std::vector<Row> asked = parse_rows(options.rows);
   require_descriptors(most_connections(asked));  // evpoold inherits them
@@ -124,20 +184,19 @@ int run_workers(const WorkersOptions& options) {
     for (const std::size_t workers : options.workers)
       measured.cells.emplace_back().workers = workers;
   }
-  for (int round = 0; round < options.series.rounds; ++round) {
-    for (MeasuredRow& row : rows) {
-      show_series_progress(row.row.name, round, options.series);
-      for (std::size_t i = 0; i < row.cells.size(); ++i) {
-        // Another one begins each round, so that none always follows the same one.
-        measure(options, row, row.cells[(static_cast<std::size_t>(round) + i) % row.cells.size()]);
-      }
-    }
+  SeriesWatch watch;
+  const std::string broke_off = watch.run([&] { measure_rounds(options, rows, watch); });
+  if (!broke_off.empty()) {
+    keep_finished(rows);
+    if (rows.empty()) throw std::runtime_error(broke_off);
   }
-  options.series.json ? print_json(options, rows) : print_text(options, rows);
+  options.series.form.json ? print_json(options, rows, broke_off)
+                           : print_text(options, rows, broke_off);
   const auto has_wrong = [](const MeasuredRow& row) { return row.wrong > 0; };
   if (std::any_of(rows.begin(), rows.end(), has_wrong)) return kWrongReplies;
   const auto has_faults = [](const MeasuredRow& row) { return !row.faults.empty(); };
-  return std::any_of(rows.begin(), rows.end(), has_faults) ? kInvalid : kOk;
+  const bool any_faults = std::any_of(rows.begin(), rows.end(), has_faults);
+  return any_faults || !broke_off.empty() ? kInvalid : kOk;
 }
 
 }  // namespace
@@ -148,7 +207,7 @@ void add_workers_command(CLI::App& app, std::function<int()>& chosen) {
       *app.add_subcommand("workers", "evpoold with several numbers of workers; starts it itself");
   command.set_help_flag("-h,--help", "Print this help and exit");
   command.add_option("--workers", options->workers, "The numbers, separated by spaces")
-      ->check(CLI::Range(1, 1'024))
+      ->transform(whole_number(1, 1'024))
       ->capture_default_str();
   add_row_flag(command, options->rows);
   add_series_flags(command, options->series);

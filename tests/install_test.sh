@@ -22,3 +22,19 @@ done
 for program in evpoold evpool evpool-bench; do
   "$scratch/prefix/bin/$program" --help >/dev/null
 done
+
+# The bench tool finds evpoold and the floor programs, wherever the installation has put them.
+if [ -x "$scratch/prefix/bin/evpool-bench" ]; then
+  echo "--- floors"
+  for row in tcp-1x1 udp-1x1; do
+    status=0
+    timeout 120 "$scratch/prefix/bin/evpool-bench" floors --row "$row" --rounds 1 \
+      --duration 20ms >"$scratch/log" 2>&1 || status=$?
+    # 3: this machine was too busy for the figures to be believed.
+    if { [ "$status" -ne 0 ] && [ "$status" -ne 3 ]; } || ! grep -q '1 row: evpool/hop' "$scratch/log"
+    then
+      cat "$scratch/log"
+      exit 1
+    fi
+  done
+fi

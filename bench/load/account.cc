@@ -20,6 +20,7 @@ void Account::add(const Account& other) {
   impaired_duplicates += other.impaired_duplicates;
   impaired_reorders += other.impaired_reorders;
   reconnects += other.reconnects;
+  failed_connects += other.failed_connects;
   connections_lost += other.connections_lost;
 }
 

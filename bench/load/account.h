@@ -34,6 +34,7 @@ struct Account {
   std::uint64_t impaired_duplicates = 0;
   std::uint64_t impaired_reorders = 0;
   std::uint64_t reconnects = 0;
+  std::uint64_t failed_connects = 0;  // tries to make a connection anew
   std::uint64_t connections_lost = 0;
 
   [[nodiscard]] std::uint64_t all_refused() const {

@@ -16,12 +16,18 @@ std::mt19937_64 seeded(std::uint64_t seed, std::size_t thread) {
   return std::mt19937_64(sequence);
 }
 
-// Constant arrivals of several threads interleave: each begins a fraction of a step later.
+// Constant arrivals begin at once: an interval that is closed at its beginning and open at its end
+// then holds as many of them as the rate makes of its length, wherever it begins. Those of several
+// threads interleave: each begins a fraction of a step later.
 double first_expected(const LoadOptions& options, std::size_t thread) {
   const double step = options.arrivals == Arrivals::burst ? options.burst_requests : 1;
-  const double share = static_cast<double>(thread + 1) / static_cast<double>(options.threads);
+  const double share = static_cast<double>(thread) / static_cast<double>(options.threads);
   return options.arrivals == Arrivals::poisson ? 0 : step * (share - 1);
 }
+
+// Times are rounded to whole nanoseconds. Rounding down, a request that is due exactly at the end
+// of a run would be due before it wherever a rate such as 3/s cannot be divided by exactly.
+constexpr double kHalf_ns = 0.5;
 
 // How long `arrivals` of a Poisson process take, in expected arrivals.
 double time_of(std::uint64_t arrivals, std::mt19937_64& random) {
@@ -109,7 +115,8 @@ double ArrivalSchedule::expected_until(double at_ns) const {
 }
 
 std::uint64_t ArrivalSchedule::pass(std::chrono::nanoseconds until) {
-  const double left = expected_until(static_cast<double>(until.count())) - expected_;
+  const double rounded_below = std::max(0.0, static_cast<double>(until.count()) - kHalf_ns);
+  const double left = expected_until(rounded_below) - expected_;
   if (!(left > 0)) return 0;
   if (arrivals_ == Arrivals::poisson) {
     expected_ += left;
@@ -127,7 +134,7 @@ std::chrono::nanoseconds ArrivalSchedule::next() {
   const double in_ramp = rate_per_ns_ * ramp_ns_ / 2;
   const double at_ns = expected_ < in_ramp ? std::sqrt(2 * ramp_ns_ * expected_ / rate_per_ns_)
                                            : ramp_ns_ + (expected_ - in_ramp) / rate_per_ns_;
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(at_ns, kNever_ns)));
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(at_ns, kNever_ns) + kHalf_ns));
 }
 
 }  // namespace evpool::bench

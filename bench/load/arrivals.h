@@ -17,7 +17,8 @@ class ArrivalSchedule {
   // Poisson process, or evenly spaced. REQUIRES: options.rate.
   ArrivalSchedule(const LoadOptions& options, std::size_t thread);
 
-  // The next one's time since the beginning of the ramp. Never less than the one before.
+  // The next one's time since the beginning of the ramp. Never less than the one before. The first
+  // of constant arrivals and of bursts is due at 0.
   [[nodiscard]] std::chrono::nanoseconds next();
   // Passes over all that are due before `until`, and returns how many they are, in a time that does
   // not depend on their number. Of a Poisson process the number is drawn, as what is left of one

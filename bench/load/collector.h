@@ -24,6 +24,7 @@ struct IntervalPart {
   std::uint64_t wrong = 0;
   std::uint64_t lost = 0;
   std::uint64_t in_flight = 0;
+  bool cut_short = false;  // the run ended before the interval did
   LatencyHistogram latency;
   LatencyHistogram lag;
 };
@@ -39,9 +40,14 @@ class Collector {
   static constexpr std::size_t kUnknown = SIZE_MAX;
   void finish(std::size_t intervals);
 
-  // Returns when every thread has finished; calls `on_row` for each interval that all have ended.
+  // Returns when every thread has finished; calls `on_row` for each interval that all have ended,
+  // but not for one that the run's end cut short: nobody knows its length yet.
   // Then latency(), lag() and series() are there.
   void wait(const std::function<void(const IntervalRow&)>& on_row);
+  // Says when the run ended. The last row of the series ends then, too. If that leaves it less than
+  // half an interval, it becomes a part of the row before: replies to what was sent before it would
+  // look like a rate that nobody asked for. REQUIRES: wait() has returned; once.
+  void end_series(double ended_s);
 
   [[nodiscard]] const LatencyHistogram& latency() const { return latency_; }
   [[nodiscard]] const LatencyHistogram& lag() const { return lag_; }
@@ -53,7 +59,8 @@ class Collector {
     std::size_t parts = 0;
   };
   [[nodiscard]] bool is_complete(std::size_t index, const Gathering& gathering) const;
-  void make_row(std::size_t index, const IntervalPart& sum);
+  static void add(const IntervalPart& part, IntervalPart& sum);
+  void make_row(std::size_t index, IntervalPart sum);
 
   const std::size_t threads_;
 
@@ -67,6 +74,9 @@ class Collector {
   LatencyHistogram latency_;
   LatencyHistogram lag_;
   std::vector<IntervalRow> series_;
+  // What the last row is made of, and the one before.
+  IntervalPart last_;
+  IntervalPart before_last_;
 };
 
 }  // namespace evpool::bench

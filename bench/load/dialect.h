@@ -58,6 +58,8 @@ class Dialect {
   [[nodiscard]] virtual bool has_ids() const { return true; }
   // A datagram as a reply; false when it is none.
   virtual bool read_datagram(std::string_view datagram, IncomingReply& reply) const = 0;
+  // A datagram that a server answers without a job, if the dialect has one; empty otherwise.
+  [[nodiscard]] virtual std::string datagram_probe() const { return {}; }
   // Sent once on each new connection, before anything else; its answer is read by the reader and
   // must not come out of it as a reply.
   [[nodiscard]] virtual std::string greeting() const { return {}; }

@@ -91,6 +91,18 @@ void find_broken_connections(const LoadResult& result, Faults& faults) {
   }
 }
 
+// Who asks for connections to be made anew asks for a load with all of them.
+void find_failed_connects(const LoadResult& result, Faults& faults) {
+  const Account& account = result.account;
+  const std::uint64_t tries = account.reconnects + account.failed_connects;
+  const double share = share_of(account.failed_connects, tries);
+  if (!(share > (result.options.rate ? kNoticeableShare : 0))) return;
+  faults.reasons.push_back(fmt::format(
+      "{} of {} tries to make a connection anew failed: {}; the load was another one meanwhile "
+      "(look at the server's log and its limits, and at the ports that are left here: ss -s)",
+      account.failed_connects, tries, result.connect_failure));
+}
+
 void find_lag(const LoadResult& result, Faults& faults) {
   constexpr std::uint64_t kNoticeableLag_ns = 1'000'000;
   const std::uint64_t lag_ns = result.lag.percentile_ns(99);
@@ -106,6 +118,9 @@ void find_lag(const LoadResult& result, Faults& faults) {
 
 Faults find_faults(const LoadResult& result) {
   Faults faults;
+  if (!result.broke_off.empty()) {
+    faults.reasons.push_back(fmt::format("the run broke off: {}", result.broke_off));
+  }
   if (!result.account.balances()) {
     faults.reasons.emplace_back("the account does not balance: a defect");
     faults.generator_limited = true;
@@ -117,6 +132,7 @@ Faults find_faults(const LoadResult& result) {
   find_silence(result, faults);
   find_losses(result, faults);
   find_broken_connections(result, faults);
+  find_failed_connects(result, faults);
   find_lag(result, faults);
   return faults;
 }

@@ -163,6 +163,11 @@ class FrameDialect : public Dialect {
     reply = {header.id, header.status, payload};
     return true;
   }
+  std::string datagram_probe() const override {
+    std::string ping;
+    append_header({.type = FrameType::ping}, ping);
+    return ping;
+  }
 };
 
 // Keeps at most one incomplete reply.

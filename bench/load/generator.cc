@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "bench/load/answering_address.h"
 #include "bench/load/collector.h"
 #include "bench/load/faults.h"
 #include "bench/load/load_thread.h"
@@ -58,12 +59,18 @@ void add(LoadResult& result, const ThreadResult& thread) {
   result.send_calls += thread.send_calls;
   result.receive_calls += thread.receive_calls;
   result.offload_used |= thread.offload_used;
+  if (result.connect_failure.empty()) result.connect_failure = thread.connect_failure;
+  if (result.broke_off.empty()) result.broke_off = thread.broke_off;
 }
 
 }  // namespace
 
-LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunControl& control) {
-  check(options);
+LoadResult run_load(const LoadOptions& asked, const Dialect& dialect, RunControl& control) {
+  check(asked);
+  LoadOptions options = asked;
+  if (options.transport == Transport::udp) {
+    options.server = answering_address(asked.server, dialect, asked.timeout);
+  }
   const Workload workload(options);
   const double interval_s = std::chrono::duration<double>(options.interval).count();
   Collector collector(options.threads, interval_s);
@@ -74,10 +81,11 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
               .stop_requests = control.stop_requests};
 
   LoadResult result;
-  result.options = options;
+  result.options = asked;
+  std::uint64_t answered = 0;
   double ended_s = 0;
   std::exception_ptr failure;
-  std::mutex mutex;  // guards the three above
+  std::mutex mutex;  // guards the four above
   std::barrier connected(static_cast<std::ptrdiff_t>(options.threads),
                          [&run]() noexcept { run.begin = std::chrono::steady_clock::now(); });
   const auto work = [&](std::size_t number) {
@@ -103,6 +111,7 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
       intervals = found.intervals;
       const std::lock_guard lock(mutex);
       add(result, found);
+      answered += found.answered;
       ended_s = std::max(ended_s, found.ended_s);
     });
     collector.finish(intervals);
@@ -132,16 +141,14 @@ LoadResult run_load(const LoadOptions& options, const Dialect& dialect, RunContr
   });
   for (std::thread& thread : threads) thread.join();
   if (failure != nullptr) std::rethrow_exception(failure);
+  // Nothing at all is no result.
+  if (!result.broke_off.empty() && answered == 0) throw std::runtime_error(result.broke_off);
 
   result.latency = collector.latency();
   result.lag = collector.lag();
   if (!options.rate) result.service = result.latency;
+  collector.end_series(ended_s);
   result.series = collector.series();
-  if (!result.series.empty()) {        // the last one was cut short by the end
-    constexpr double kLeast_s = 1e-6;  // what a CSV still shows
-    IntervalRow& last = result.series.back();
-    last.length_s = std::clamp(ended_s - last.begin_s, kLeast_s, interval_s);
-  }
   result.interrupted = control.stop_requests.load() > 0;
   Faults faults = find_faults(result);
   result.invalid = std::move(faults.reasons);

@@ -26,10 +26,11 @@ struct RunControl {
   std::function<void(const Progress&)> on_interval = {};
 };
 
-// Starts options.threads threads and returns when they have ended. Throws std::invalid_argument for
-// options that contradict each other, ConnectError, or std::runtime_error when the server speaks
-// nonsense.
-[[nodiscard]] LoadResult run_load(const LoadOptions& options, const Dialect& dialect,
+// Starts asked.threads threads and returns when they have ended. Throws std::invalid_argument for
+// options that contradict each other, ConnectError when the first connections cannot be made, or
+// std::runtime_error when the run breaks off before anything was answered: the server speaks
+// nonsense, say. After that, what fails ends the run and is in its result.
+[[nodiscard]] LoadResult run_load(const LoadOptions& asked, const Dialect& dialect,
                                   RunControl& control);
 
 }  // namespace evpool::bench

@@ -63,6 +63,11 @@ struct LoadResult {
   // By how much the server's own statistics grew; empty when it has none to give.
   Counters server;
 
+  // Why the first connection that could not be made anew could not; empty: all could.
+  std::string connect_failure;
+  // Why the run broke off in its midst; empty: it did not. What was counted until then is here.
+  std::string broke_off;
+
   bool interrupted = false;
   // Why this run must not be believed; empty: it may be.
   std::vector<std::string> invalid;

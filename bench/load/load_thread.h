@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "bench/load/account.h"
@@ -52,6 +54,8 @@ struct ThreadResult {
   std::uint64_t send_calls = 0;
   std::uint64_t receive_calls = 0;
   bool offload_used = false;
+  std::string connect_failure;  // these two as in LoadResult
+  std::string broke_off;
 };
 
 class LoadThread final : private SocketSet::Receiver {
@@ -62,7 +66,8 @@ class LoadThread final : private SocketSet::Receiver {
 
   // Before the run begins. Throws ConnectError or std::runtime_error.
   void connect();
-  // From run.begin to the end. Throws std::runtime_error when the server speaks nonsense.
+  // From run.begin to the end. What fails meanwhile, because the server speaks nonsense, say, ends
+  // the whole run, and the result says so.
   ThreadResult work();
 
  private:
@@ -81,6 +86,8 @@ class LoadThread final : private SocketSet::Receiver {
 
   void open(std::uint32_t index);
   void reopen(std::uint32_t index);
+  bool connect_again(std::uint32_t index, Clock::time_point since);
+  void retry_connecting();
   void give_up_requests_of_closed();
   void count_unresolved(const Request& request);
   [[nodiscard]] std::uint64_t room_of(std::uint32_t index) const;
@@ -103,6 +110,9 @@ class LoadThread final : private SocketSet::Receiver {
   void take_stray(std::uint64_t number);
   void expire();
 
+  void send_and_receive();
+  void break_off(const std::exception& error);
+  void begin_own_cost();
   void end_intervals();
   [[nodiscard]] bool is_sending() const { return now_ < send_until_; }
   // Something was due before the end of sending, and is yet to be sent.
@@ -129,7 +139,14 @@ class LoadThread final : private SocketSet::Receiver {
   SocketSet sockets_;
   std::vector<Connection> connections_;
   Ring<std::uint32_t> available_;  // connections with a place in flight, in turn
-  std::uint32_t started_ = 0;      // connections that a closed loop's ramp has begun with
+  // Connections that could not be made anew, and are yet to be.
+  struct Retry {
+    std::uint32_t connection = 0;
+    Clock::time_point since;  // the first time
+    Clock::time_point at;
+  };
+  std::vector<Retry> retries_;
+  std::uint32_t started_ = 0;  // connections that a closed loop's ramp has begun with
 
   RequestTable requests_;
 
@@ -152,6 +169,10 @@ class LoadThread final : private SocketSet::Receiver {
 
   // Enough that calls are shared by many, few enough to stay in the first cache.
   std::array<OutgoingRequest, 64> outgoing_;
+
+  // Where the generator's own cost began to count; none: the warm-up has not ended.
+  std::optional<double> cpu_before_s_;
+  SocketSet::Counts calls_before_;
 
   Clock::time_point last_reply_;  // of the measured, as the next
   std::uint64_t given_up_since_reply_ = 0;

@@ -7,14 +7,21 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bench/load/effective_flags.h"
 #include "bench/load/machine_facts.h"
 
-// Both come from CMake.
+// All come from CMake.
 #ifndef EVPOOL_COMMIT
 #define EVPOOL_COMMIT "unknown"
 #endif
 #ifndef EVPOOL_BENCH_FLAGS
 #define EVPOOL_BENCH_FLAGS ""
+#endif
+#ifndef EVPOOL_SERVER_FLAGS
+#define EVPOOL_SERVER_FLAGS ""
+#endif
+#ifndef EVPOOL_THREADPOOL_FLAGS
+#define EVPOOL_THREADPOOL_FLAGS ""
 #endif
 
 namespace evpool::bench {
@@ -113,7 +120,9 @@ Provenance collect_provenance(const std::vector<std::string>& arguments,
   add("seed", seed ? std::to_string(*seed) : "");
   add("commit", EVPOOL_COMMIT);
   add("compiler", compiler());
-  add("flags", words_of(EVPOOL_BENCH_FLAGS));
+  add("flags", effective_flags(EVPOOL_BENCH_FLAGS));
+  add("server flags", effective_flags(EVPOOL_SERVER_FLAGS));
+  add("threadpool flags", effective_flags(EVPOOL_THREADPOOL_FLAGS));
   add("kernel", kernel());
   add("cpu", cpuinfo_field(cpuinfo, "model name"));
   add("usable cpus", cpus > 0 ? std::to_string(cpus) : "");

@@ -9,8 +9,9 @@
 
 namespace evpool::bench {
 
-// Names and values in the order in which they are to be shown. No value is empty: what could not be
-// read is not there.
+// Names and values in the order in which they are to be shown. "flags" are those of the generator;
+// "server flags" and "threadpool flags" those of the parts of the evpoold that was built with it.
+// No value is empty: what could not be read is not there.
 struct Provenance {
   std::vector<std::pair<std::string, std::string>> facts;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sys/epoll.h>
+#include <time.h>
 
 #include <array>
 #include <chrono>
@@ -52,7 +53,7 @@ class SocketSet {
   SocketSet(const SocketSet&) = delete;
   SocketSet& operator=(const SocketSet&) = delete;
 
-  // Throws ConnectError or std::runtime_error.
+  // Throws ConnectError or std::runtime_error; then it is closed as before.
   void open(std::uint32_t socket);
   void close(std::uint32_t socket);
   // Neither closed nor broken.
@@ -114,6 +115,7 @@ class SocketSet {
   };
 
   void watch(Socket& socket, std::uint32_t number, bool writable) const;
+  [[nodiscard]] int wait_for_events(const timespec& timeout);
   void release_held(Clock::time_point now);
   void flush_stream(std::uint32_t number);
   void flush_datagrams(std::uint32_t number);
@@ -136,6 +138,7 @@ class SocketSet {
   static constexpr int kMostReady = 64;
   std::array<epoll_event, kMostReady> ready_{};
   std::size_t ready_count_ = 0;
+  bool has_pwait2_ = true;  // until the kernel says that it has not
 
   // Enough that calls are shared by many, few enough to stay in the first cache.
   std::array<IncomingReply, 64> replies_;

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "console/diagnostic.h"
+
 namespace evpool::bench {
 namespace {
 
@@ -49,7 +51,7 @@ void ComparisonTable::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     if (run.run_type != Run::RT_Iteration) continue;
     if (run.error_occurred) {
-      fmt::print(stderr, "\n{}: {}\n", run.benchmark_name(), run.error_message);
+      say(fmt::format("\n{}: {}\n", run.benchmark_name(), run.error_message));
       continue;
     }
     const std::string& name = run.run_name.function_name;

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <string>
 
+#include "bench/load/effective_flags.h"
 #include "bench/pool/comparison_table.h"
 #include "bench/pool/pool_measure.h"
 #include "threadpool/usable_cpus.h"
@@ -45,7 +46,7 @@ void print_circumstances(const std::string& arguments, std::size_t repetitions) 
   utsname kernel{};
   uname(&kernel);
   fmt::print("compiler: {}\n", compiler());
-  fmt::print("flags: {}\n", EVPOOL_BENCH_FLAGS);
+  fmt::print("flags: {}\n", effective_flags(EVPOOL_BENCH_FLAGS));
   fmt::print("CPUs: {}, {}\n", usable_cpus(), cpu_model());
   fmt::print("kernel: {} {} {}\n", kernel.sysname, kernel.release, kernel.machine);
   fmt::print("argv: {}\n", arguments);

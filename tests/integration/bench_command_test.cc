@@ -77,7 +77,7 @@ TEST_F(Bench, writes_the_files_it_is_asked_for) {
   const auto path = [&](const char* name) { return (folder / name).string(); };
   const Finished finished =
       bench({"run", "--duration", "150ms", "--interval", "50ms", "--csv", path("a.csv"), "--hdr",
-             path("a.hdr"), "--html", path("a.html")});
+             path("a.hdr"), "--html", path("a.html"), "--verbose"});
   EXPECT_EQ(finished.status, 0) << finished.errors;
   const auto content = [&](const char* name) {
     std::ifstream file(path(name));

@@ -182,7 +182,7 @@ TEST(FloorsCommand, draws_a_line_through_the_times_of_three_sizes) {
 
 TEST(FloorsCommand, shows_tables) {
   const Finished floors = run({built_program("evpool-bench"), "floors", "--row", "tcp-1x1",
-                               "--rounds", "1", "--duration", "50ms"});
+                               "--rounds", "1", "--duration", "50ms", "--verbose"});
   ASSERT_EQ(floors.status, 0) << floors.errors;
   for (const char* const heading :
        {"## evpool beside its floors", "## How long a round trip takes",

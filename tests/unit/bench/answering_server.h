@@ -52,7 +52,7 @@ class AnsweringServer {
   // written may be read then.
   void stop() { thread_.stop(); }
 
-  // Requests answered or dropped. REQUIRES: stopped.
+  // Requests answered or dropped, without pings. REQUIRES: stopped.
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
 
  private:
@@ -142,6 +142,10 @@ class AnsweringServer {
 
   // False when the connection is to be closed.
   bool answer(const Frame& request, std::string& replies) {
+    if (request.header.type == FrameType::ping) {
+      append_header({.type = FrameType::pong, .id = request.header.id}, replies);
+      return true;
+    }
     EXPECT_EQ(request.header.type, FrameType::request);
     ++requests_;
     const Answer answer = handler_(request);

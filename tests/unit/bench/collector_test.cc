@@ -44,6 +44,59 @@ TEST(Collector, an_interval_is_the_sum_of_its_threads) {
   EXPECT_EQ(collector.latency().count(), 4U);
 }
 
+// What comes after the end of sending, in no time: 284 replies in 2 ms are not 142,000 a second.
+TEST(Collector, a_short_rest_at_the_end_belongs_to_the_row_before) {
+  Collector collector(1, 1);
+  for (std::size_t index = 0; index < 3; ++index) {
+    auto whole = part(20'000, 100);
+    whole->ok = 20'000;
+    collector.deliver(index, *whole);
+  }
+  auto rest = part(0, 5'000);
+  rest->ok = 284;
+  rest->in_flight = 0;
+  rest->cut_short = true;
+  collector.deliver(3, *rest);
+  collector.finish(4);
+  std::size_t shown = 0;
+  collector.wait([&](const IntervalRow&) { ++shown; });
+  EXPECT_EQ(shown, 3U) << "the rest has no rate to be shown while the run goes on";
+  collector.end_series(3.002);
+  ASSERT_EQ(collector.series().size(), 3U);
+  const IntervalRow& last = collector.series().back();
+  EXPECT_EQ(last.begin_s, 2);
+  EXPECT_NEAR(last.length_s, 1.002, 1e-9);
+  EXPECT_EQ(last.sent, 20'000U);
+  EXPECT_EQ(last.ok, 20'284U);
+  EXPECT_EQ(last.in_flight, 0U);
+  EXPECT_EQ(last.p50_ns, 100U);
+  EXPECT_GE(last.max_ns, 5'000U);
+  EXPECT_EQ(collector.latency().count(), 4U);
+  EXPECT_EQ(collector.series().front().ok, 20'000U);
+}
+
+TEST(Collector, half_an_interval_at_the_end_is_a_row_of_its_own_length) {
+  Collector collector(1, 1);
+  collector.deliver(0, *part(100, 1));
+  collector.deliver(1, *part(60, 1));
+  collector.finish(2);
+  collector.wait({});
+  collector.end_series(1.6);
+  ASSERT_EQ(collector.series().size(), 2U);
+  EXPECT_EQ(collector.series()[0].length_s, 1);
+  EXPECT_NEAR(collector.series()[1].length_s, 0.6, 1e-9);
+}
+
+TEST(Collector, a_run_shorter_than_half_an_interval_has_one_row_of_its_length) {
+  Collector collector(1, 1);
+  collector.deliver(0, *part(100, 1));
+  collector.finish(1);
+  collector.wait({});
+  collector.end_series(0.1);
+  ASSERT_EQ(collector.series().size(), 1U);
+  EXPECT_NEAR(collector.series()[0].length_s, 0.1, 1e-9);
+}
+
 TEST(Collector, a_row_comes_while_the_run_goes_on) {
   Collector collector(2, 1);
   collector.deliver(0, *part(1, 1));

@@ -22,8 +22,8 @@ TEST_F(CompareCommand, says_first_by_how_much_they_differ) {
   EXPECT_TRUE(contains(outcome.out.substr(0, outcome.out.find('\n')), ", p < 0.0001"))
       << outcome.out;
   EXPECT_TRUE(contains(outcome.out, "\njobs_per_second, higher is better\n")) << outcome.out;
-  EXPECT_TRUE(contains(outcome.out, "  A  median 1000 (95 % 9")) << outcome.out;
-  EXPECT_TRUE(contains(outcome.out, "  B  median 1230 (95 % 12")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  A  median 1,000 (95 % 9")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  B  median 1,230 (95 % 1,2")) << outcome.out;
   EXPECT_TRUE(contains(outcome.out, " of 10 runs: " + a + "\n")) << outcome.out;
   EXPECT_FALSE(contains(outcome.out, "too few"));
   EXPECT_EQ(outcome.error, "");

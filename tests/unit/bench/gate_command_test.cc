@@ -37,7 +37,7 @@ TEST_F(GateCommand, a_slowdown_of_a_fifth_is_a_regression) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_TRUE(outcome.out.starts_with("regression of more than 5 %: NEW is 0.80 times BASE (95 % "))
       << outcome.out;
-  EXPECT_TRUE(contains(outcome.out, "  BASE  median 1000")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "  BASE  median 1,000")) << outcome.out;
   EXPECT_TRUE(contains(outcome.out, "  NEW   median 800")) << outcome.out;
   EXPECT_EQ(outcome.error, "");
 }

@@ -88,6 +88,29 @@ TEST(LoadFlags, numbers_without_a_sign_have_none_and_end) {
   EXPECT_EQ(parse({"--reconnect-every", "0"}).reconnect_every, 0U);
 }
 
+TEST(LoadFlags, numbers_take_suffixes) {
+  EXPECT_EQ(parse({"--rate", "20k"}).rate, 20'000);
+  EXPECT_EQ(parse({"--rate", "1.5M"}).rate, 1.5e6);
+  EXPECT_EQ(parse({"--connections", "10k"}).connections, 10'000U);
+  EXPECT_EQ(parse({"--in-flight", "2K"}).in_flight, 2'000U);
+  EXPECT_EQ(parse({"--count", "1M"}).count, 1'000'000U);
+  EXPECT_EQ(parse({"--reconnect-every", "5k"}).reconnect_every, 5'000U);
+  EXPECT_EQ(parse({"--rate", "5", "--arrivals", "burst", "--burst", "1k"}).burst_requests, 1'000U);
+  EXPECT_EQ(parse({"--size", "64K"}).mix.at(0).size.least, 65'536U);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--connections", "21k"},
+        {"--connections", "0"},
+        {"--connections=-1"},
+        {"--in-flight", "2M"},
+        {"--threads", "1k"},
+        {"--count", "20000000000000000000k"},
+        {"--count", "0.5"},
+        {"--rate", "20kk"}}) {
+    EXPECT_THROW(static_cast<void>(parse(arguments)), CLI::ValidationError)
+        << testing::PrintToString(arguments);
+  }
+}
+
 TEST(LoadFlags, rates_have_an_end) {
   EXPECT_EQ(parse({"--rate", "1e9"}).rate, 1e9);
   EXPECT_THROW(parse({"--rate", "1e12"}), CLI::ValidationError);
@@ -111,13 +134,19 @@ TEST(LoadFlags, threads_are_pinned_to_cpus_that_there_are) {
 TEST(LoadFlags, sizes) {
   EXPECT_EQ(parse_size("0").most, 0U);
   EXPECT_EQ(parse_size("67108864").least, 67'108'864U);
+  EXPECT_EQ(parse_size("64K").least, 65'536U);
+  EXPECT_EQ(parse_size("1k").least, 1'024U);
+  EXPECT_EQ(parse_size("uniform:1K,1M").most, 1U << 20U);
+  EXPECT_EQ(parse_size("lognormal:4K,1.5,1M").median, 4'096);
+  EXPECT_EQ(parse_size("lognormal:0.5,1.5").median, 0.5);
   const SizeDistribution size = parse_size("lognormal:200,1.5,4096");
   EXPECT_EQ(size.kind, SizeDistribution::Kind::lognormal);
   EXPECT_EQ(size.median, 200);
   EXPECT_EQ(size.sigma, 1.5);
   EXPECT_EQ(size.most, 4'096U);
-  for (const char* text : {"", "-1", "67108865", "1k", "uniform:", "uniform:9,1", "uniform:1,2,3",
-                           "lognormal:0,1", "lognormal:1", "lognormal:nan,1", "normal:1,2"}) {
+  for (const char* text :
+       {"", "-1", "67108865", "1kB", "65M", "lognormal:1,1k", "uniform:", "uniform:9,1",
+        "uniform:1,2,3", "lognormal:0,1", "lognormal:1", "lognormal:nan,1", "normal:1,2"}) {
     EXPECT_THROW(static_cast<void>(parse_size(text)), std::invalid_argument) << text;
   }
 }

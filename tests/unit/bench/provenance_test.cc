@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/load/effective_flags.h"
 #include "bench/load/machine_facts.h"
 
 namespace evpool::bench {
@@ -60,13 +61,26 @@ TEST(Provenance, has_the_seed_and_what_is_always_known_in_order) {
   EXPECT_EQ(fact(provenance, "seed"), "18446744073709551615");
   std::vector<std::string> names;
   for (const auto& [name, value] : provenance.facts) {
-    if (name != "flags") names.push_back(name);
+    if (!name.ends_with("flags")) names.push_back(name);
   }
   ASSERT_GE(names.size(), 6U);
   names.resize(6);
   EXPECT_EQ(names,
             (std::vector<std::string>{"date", "argv", "seed", "commit", "compiler", "kernel"}));
   EXPECT_EQ(fact(provenance, "usable cpus"), std::to_string(usable_cpus()));
+}
+
+TEST(Provenance, says_of_each_part_which_optimisation_had_an_effect) {
+  EXPECT_EQ(effective_flags("-O2 -Wall -O3  -fPIC"), "-Wall -O3 -fPIC");
+  EXPECT_EQ(effective_flags(" -O2 -Wall "), "-O2 -Wall");
+  EXPECT_EQ(effective_flags("-O0 -O1 -Og"), "-Og");
+  EXPECT_EQ(effective_flags(""), "");
+  const Provenance provenance = collect({"bench"});
+  for (const char* const part : {"flags", "server flags", "threadpool flags"}) {
+    const std::string flags = fact(provenance, part);
+    EXPECT_NE(flags, "absent") << part;
+    EXPECT_EQ(flags.find("-O"), flags.rfind("-O")) << part << ": " << flags;
+  }
 }
 
 TEST(Provenance, the_date_is_of_the_international_form) {

@@ -59,10 +59,10 @@ TEST(SweepVerdict, the_highest_rate_that_was_kept) {
   for (const auto& beyond : {invalid, losing, behind, silent}) {
     const std::vector<LoadResult> results = {kept(1'000),   kept(2'000), beyond(4'000),
                                              beyond(4'000), kept(2'000), kept(1'000)};
-    EXPECT_EQ(sweep_verdict(results, 3), "keeps up with 2000/s; the way down does not differ");
+    EXPECT_EQ(sweep_verdict(results, 3), "keeps up with 2,000/s; the way down does not differ");
   }
   EXPECT_EQ(sweep_verdict(std::vector{kept(1'000), kept(1'000)}, 1),
-            "keeps up with 1000/s, the highest; the way down does not differ");
+            "keeps up with 1,000/s, the highest; the way down does not differ");
   EXPECT_EQ(sweep_verdict(std::vector{losing(1'000), losing(1'000)}, 1),
             "keeps up with no rate; the way down does not differ");
 }
@@ -71,7 +71,7 @@ TEST(SweepVerdict, a_hiccup_at_a_lower_rate_is_none_of_the_highest) {
   EXPECT_EQ(sweep_verdict(std::vector{kept(1'000), invalid(2'000), kept(4'000), kept(4'000),
                                       invalid(2'000), kept(1'000)},
                           3),
-            "keeps up with 4000/s, the highest; the way down does not differ");
+            "keeps up with 4,000/s, the highest; the way down does not differ");
 }
 
 TEST(SweepVerdict, few_requests_may_be_fewer_by_chance) {
@@ -86,7 +86,7 @@ TEST(SweepVerdict, a_way_down_that_keeps_less_differs) {
       sweep_verdict(std::vector{kept(1'000), kept(2'000), losing(4'000), losing(4'000),
                                 losing(2'000), kept(1'000)},
                     3),
-      "keeps up with 2000/s; the way down differs: 2000/s is kept up with only on the way up");
+      "keeps up with 2,000/s; the way down differs: 2,000/s is kept up with only on the way up");
 }
 
 TEST(SweepVerdict, a_late_generator_is_not_the_servers_fault) {
@@ -94,11 +94,11 @@ TEST(SweepVerdict, a_late_generator_is_not_the_servers_fault) {
       sweep_verdict(
           std::vector{kept(1'000), kept(2'000), late(4'000), kept(4'000), late(2'000), kept(1'000)},
           3),
-      "keeps up with 2000/s; the way down does not differ; 2 of 6 runs say nothing, because the "
+      "keeps up with 2,000/s; the way down does not differ; 2 of 6 runs say nothing, because the "
       "generator was late");
   EXPECT_EQ(
       sweep_verdict(std::vector{kept(1'000), late(1'000)}, 1),
-      "keeps up with 1000/s, the highest; the way down is not known; 1 of 2 runs say nothing, "
+      "keeps up with 1,000/s, the highest; the way down is not known; 1 of 2 runs say nothing, "
       "because the generator was late");
 }
 
@@ -106,20 +106,21 @@ TEST(SweepVerdict, a_way_down_that_takes_longer_differs_where_it_does_so_most) {
   EXPECT_EQ(sweep_verdict(std::vector{kept(1'000), kept(2'000), kept(4'000), kept(4'000),
                                       kept(2'000, 500), kept(1'000, 300)},
                           3)
-                .substr(0, 61),
-            "keeps up with 4000/s, the highest; the way down differs: p50 ");
+                .substr(0, 62),
+            "keeps up with 4,000/s, the highest; the way down differs: p50 ");
   EXPECT_EQ(
       sweep_verdict(std::vector{kept(1'000), kept(2'000), losing(4'000), losing(4'000),
                                 kept(2'000, 500), kept(1'000, 150)},
                     3),
-      "keeps up with 2000/s; the way down differs: p50 at 2000/s is 5 times that of the way up");
+      "keeps up with 2,000/s; the way down differs: p50 at 2,000/s is 5 times that of the way up");
 }
 
 TEST(SweepVerdict, an_interrupted_one_has_no_way_down) {
   EXPECT_EQ(sweep_verdict(std::vector{kept(1'000)}, 3),
-            "keeps up with 1000/s; the way down is not known: interrupted");
+            "keeps up with 1,000/s; the way down is not known: it was not measured to its end");
   EXPECT_EQ(sweep_verdict(std::vector{kept(1'000), kept(2'000), kept(2'000)}, 2),
-            "keeps up with 2000/s, the highest; the way down is not known: interrupted");
+            "keeps up with 2,000/s, the highest; the way down is not known: it was not measured to "
+            "its end");
 }
 
 }  // namespace
