@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "server/libevent_log.h"
+
 namespace evpool {
 namespace {
 
@@ -40,7 +42,10 @@ void require_descriptors() {
 
 event_base* new_base() {
   // Once for the process and before its first base: it is not safe later, nor from two threads.
-  static const bool threads_ready = evthread_use_pthreads() == 0;
+  static const bool threads_ready = [] {
+    send_libevent_log_to_servers();
+    return evthread_use_pthreads() == 0;
+  }();
   if (!threads_ready) throw std::runtime_error("cannot set up libevent for threads");
   require_descriptors();
   event_base* const base = event_base_new();

@@ -3,6 +3,7 @@
 #include <system_error>
 #include <utility>
 
+#include "server/libevent_log.h"
 #include "threadpool/thread_attributes.h"
 
 namespace evpool {
@@ -11,6 +12,7 @@ IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const L
                    ConnectionCounts& counts, std::function<void()> on_drained,
                    std::function<void()> on_failed)
     : options_(options),
+      log_(log),
       on_drained_(std::move(on_drained)),
       on_failed_(std::move(on_failed)),
       intake_(loop_, dispatcher),
@@ -50,6 +52,11 @@ void IoThread::start(const std::string& name) {
   }
   started_ = true;
   pthread_setname_np(thread_, name.substr(0, 15).c_str());
+}
+
+void IoThread::run() {
+  const LibeventLogScope libevent_log(log_);
+  loop_.run();
 }
 
 void IoThread::exit() { EventLoop::call(*exit_); }

@@ -46,7 +46,7 @@ class IoThread {
   // std::system_error.
   void start(const std::string& name);
   // Runs the loop in this thread, until exit(). Throws as EventLoop::run().
-  void run() { loop_.run(); }
+  void run();
   // Any thread. Has the loop end, be it running already or not.
   void exit();
   // Ends the thread if there is one, and hands over what was received. The calling thread is the
@@ -74,6 +74,7 @@ class IoThread {
   void on_no_connection();
 
   const ServerOptions& options_;
+  const Log& log_;
   const std::function<void()> on_drained_;
   const std::function<void()> on_failed_;
   EventLoop loop_;

@@ -3,17 +3,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <utility>
 
 #include "console/diagnostic.h"
+#include "console/printable.h"
 #include "console/standard_streams.h"
 #include "server/builtin_jobs.h"
 #include "server/daemon_options.h"
+#include "server/log.h"
+#include "server/log_writer.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
 
@@ -37,10 +42,9 @@ const char* name_of(LogLevel level) {
   return "?";
 }
 
-void log_line(LogLevel level, std::string_view text) {
-  // One call for the whole line, so that lines of different threads do not mix.
-  const std::string line = fmt::format("evpoold: {}: {}\n", name_of(level), text);
-  static_cast<void>(std::fwrite(line.data(), 1, line.size(), stderr));
+// Writes without waiting, in one piece, so that lines of different threads do not mix.
+void log_line(evpool::LogWriter& log, LogLevel level, std::string_view text) {
+  log.write(fmt::format("evpoold: {}: {}\n", name_of(level), evpool::printable(text)));
 }
 
 // As many descriptors as the system lets us have: each connection is one.
@@ -74,10 +78,34 @@ std::string summary(const evpool::Statistics& counts) {
       counts.refused, counts.undelivered);
 }
 
+// What a write to a peer or a pipe that has gone should be: an error. Not ignored, because programs
+// that a handler starts would inherit that.
+void outlive_broken_pipes() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
+evpool::DrainReport run_and_account(evpool::Server& server, const evpool::Log& log) {
+  try {
+    const evpool::DrainReport report = server.run();
+    log(LogLevel::info, "{}", summary(report.statistics));
+    return report;
+  } catch (const std::exception&) {
+    log(LogLevel::info, "{}", summary(server.statistics()));
+    throw;
+  }
+}
+
 int serve(evpool::DaemonOptions& options) {
-  options.server.log = [level = options.log_level](LogLevel line_level, std::string_view text) {
-    if (line_level >= level) log_line(line_level, text);
+  constexpr std::chrono::seconds kLastFlush{1};
+  evpool::LogWriter log_writer(STDERR_FILENO);
+  options.server.log = [&log_writer, level = options.log_level](LogLevel line_level,
+                                                                std::string_view text) {
+    if (line_level >= level) log_line(log_writer, line_level, text);
   };
+  const evpool::Log log(options.server.log);
   evpool::Handlers handlers;
   evpool::add_builtin_jobs(handlers);
   const evpool::Server* serving = nullptr;  // set before run(), and so before any job
@@ -86,14 +114,15 @@ int serve(evpool::DaemonOptions& options) {
 
   evpool::Server server(options.server, std::move(handlers));
   serving = &server;
-  const evpool::ShutdownSignals signals([&server] { server.drain(); });
+  const evpool::ShutdownSignals signals(server, [&log](int signal) {
+    log(LogLevel::info, "SIG{}: nothing to do (SIGTERM drains)", sigabbrev_np(signal));
+  });
   announce(server);
 
-  const evpool::DrainReport report = server.run();
-  options.server.log(LogLevel::info, summary(report.statistics));
+  const evpool::DrainReport report = run_and_account(server, log);
   if (report.still_running > 0) {
-    log_line(LogLevel::error,
-             fmt::format("{} jobs did not stop when asked to; leaving them", report.still_running));
+    log(LogLevel::error, "{} jobs did not stop when asked to; leaving them", report.still_running);
+    log_writer.flush(kLastFlush);
     std::_Exit(kExitError);
   }
   return EXIT_SUCCESS;
@@ -103,8 +132,7 @@ int serve(evpool::DaemonOptions& options) {
 
 int main(int argc, char** argv) {
   evpool::open_standard_streams(evpool::ClosedOutput::is_discarded);
-  // A log that nobody reads any more is no reason to end before the jobs have.
-  std::signal(SIGPIPE, SIG_IGN);
+  outlive_broken_pipes();
   try {
     evpool::DaemonOptions options;
     if (const auto status = evpool::parse_command_line(argc, argv, options)) {
@@ -112,7 +140,6 @@ int main(int argc, char** argv) {
       return *status;
     }
     raise_descriptor_limit();
-    evpool::block_shutdown_signals();
     return serve(options);
   } catch (const std::exception& error) {
     evpool::complain("evpoold", error.what());

@@ -14,6 +14,7 @@
 #include "server/builtin_jobs.h"
 #include "server/dispatcher.h"
 #include "server/io_thread.h"
+#include "server/libevent_log.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "threadpool/usable_cpus.h"
@@ -93,14 +94,19 @@ class Server::Implementation {
         tcp_raw_(bind_all("tcp-raw", options_.tcp_raw, Transport::tcp)),
         udp_(bind_all("udp", options_.udp, Transport::udp)),
         udp_ports_(ports_of(udp_)),
-        dispatcher_(std::move(handlers),
-                    {.workers = options_.workers,
-                     .capacity_tasks = options_.queue_tasks,
-                     .thread_name = "evpool-worker",
-                     // What is left of a long batch is given back to wait behind all others.
-                     .own_tasks_first = false,
-                     .on_exception = {}},
-                    options_.default_timeout, [this] { look_if_drained(); }) {
+        dispatcher_(
+            std::move(handlers),
+            {.workers = options_.workers,
+             .capacity_tasks = options_.queue_tasks,
+             .thread_name = "evpool-worker",
+             // What is left of a long batch is given back to wait behind all others.
+             .own_tasks_first = false,
+             // A handler may start programs.
+             .block_signals = false,
+             .on_worker_start = [this](std::size_t) { use_libevent_log_until_thread_ends(log_); },
+             .on_exception = {}},
+            options_.default_timeout, [this] { look_if_drained(); }) {
+    const LibeventLogScope libevent_log(log_);
     for (std::size_t i = 0; i < options_.io_threads; ++i) {
       io_threads_.push_back(std::make_unique<IoThread>(
           dispatcher_, options_, log_, counts_, [this] { look_if_drained(); },
@@ -139,6 +145,7 @@ class Server::Implementation {
 
   ~Implementation() {
     const SigpipeBlocked sigpipe_blocked;
+    const LibeventLogScope libevent_log(log_);
     for (const auto& io_thread : io_threads_) io_thread->finish();
     // While connections are open, so that what is answered now can be sent.
     dispatcher_.stop();
@@ -151,6 +158,7 @@ class Server::Implementation {
 
   DrainReport run() {
     const SigpipeBlocked sigpipe_blocked;
+    const LibeventLogScope libevent_log(log_);
     for (const auto& io_thread : io_threads_) {
       io_thread->loop().post([&io_thread] { io_thread->open(); });
     }

@@ -1,10 +1,16 @@
 #include "server/shutdown_signals.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <cassert>
+#include <cerrno>
 #include <cstdlib>
+#include <system_error>
 #include <utility>
+
+#include "server/server.h"
 
 namespace evpool {
 namespace {
@@ -12,39 +18,105 @@ namespace {
 // As the shell reports a process that a signal has ended.
 constexpr int kExitBySignal = 128;
 
-sigset_t shutdown_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
+// For the signal handler.
+std::atomic<int> pipe_for_signals{-1};
+std::atomic<int> running_handlers{0};  // which may be about to use the pipe
+std::atomic<pid_t> process_of_handlers{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+bool ends_the_server(int signal) {
+  return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
+}
+
+// Only what signal-safety(7) allows.
+extern "C" void pass_on(int signal) {
+  const int error_before = errno;
+  if (getpid() == process_of_handlers.load()) {
+    running_handlers.fetch_add(1);
+    const char byte = static_cast<char>(signal);
+    static_cast<void>(!write(pipe_for_signals.load(), &byte, 1));
+    running_handlers.fetch_sub(1);
+  } else {
+    // A child between fork and exec shares our pipe, but the signal is for it alone.
+    struct sigaction default_action {};
+    default_action.sa_handler = SIG_DFL;
+    sigaction(signal, &default_action, nullptr);
+    raise(signal);
+  }
+  errno = error_before;
 }
 
 }  // namespace
 
-void block_shutdown_signals() {
-  const sigset_t signals = shutdown_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+ShutdownSignals::ShutdownSignals(Server& server, std::function<void(int)> on_other)
+    : server_(server), on_other_(std::move(on_other)) {
+  assert(pipe_for_signals.load() < 0 && "one ShutdownSignals at a time");
+  open_pipe();
+  try {
+    thread_ = std::thread([this] { act(); });
+  } catch (const std::system_error& error) {
+    close_pipe();
+    throw std::system_error(error.code(),
+                            "cannot start the thread that acts on signals (see ulimit -u, the "
+                            "cgroup's pids.max)");
+  }
+  set_handlers();
 }
-
-ShutdownSignals::ShutdownSignals(std::function<void()> on_first)
-    : on_first_(std::move(on_first)), thread_([this] { wait(); }) {}
 
 ShutdownSignals::~ShutdownSignals() {
-  ending_.store(true);
-  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): it waits for the signal, which is blocked
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  const char end = 0;
+  static_cast<void>(!write(pipe_[1], &end, 1));
   thread_.join();
+  close_pipe();
 }
 
-void ShutdownSignals::wait() {
-  const sigset_t signals = shutdown_signals();
-  for (bool first = true;; first = false) {
-    int signal = 0;
-    sigwait(&signals, &signal);
-    if (ending_.load()) return;
-    if (!first) std::_Exit(kExitBySignal + signal);
-    on_first_();
+void ShutdownSignals::open_pipe() {
+  if (pipe2(pipe_.data(), O_CLOEXEC) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot create a pipe for signals");
+  }
+  // A handler must not wait.
+  fcntl(pipe_[1], F_SETFL, O_NONBLOCK);
+  pipe_for_signals.store(pipe_[1]);
+  process_of_handlers.store(getpid());
+}
+
+void ShutdownSignals::close_pipe() {
+  // A handler that has not been counted yet finds -1.
+  pipe_for_signals.store(-1);
+  while (running_handlers.load() > 0) std::this_thread::yield();
+  for (const int descriptor : pipe_) close(descriptor);
+}
+
+void ShutdownSignals::set_handlers() {
+  struct sigaction action {};
+  action.sa_handler = pass_on;
+  action.sa_flags = SA_RESTART;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &before_[i]);
+    if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+  }
+}
+
+void ShutdownSignals::act() {
+  // Whoever started this process may have blocked them.
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int signal : kSignals) sigaddset(&ours, signal);
+  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
+  for (bool draining = false;;) {
+    char byte = 0;
+    const ssize_t bytes = read(pipe_[0], &byte, 1);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0 || byte == 0) return;
+    const int signal = byte;
+    if (!ends_the_server(signal)) {
+      if (on_other_) on_other_(signal);
+    } else if (std::exchange(draining, true)) {
+      std::_Exit(kExitBySignal + signal);
+    } else {
+      server_.drain();
+    }
   }
 }
 

@@ -1,33 +1,48 @@
-// SIGTERM and SIGINT, taken by a thread of their own: the first one calls a function, the second
-// one ends the process at once.
+// The signals with which people and supervisors end a server, from construction to destruction:
+//
+//   SIGTERM, SIGINT, SIGQUIT    the first one drains the server; a second one ends the process at
+//                               once, with status 128 + the signal's number
+//   SIGHUP, SIGUSR1, SIGUSR2    change nothing; `on_other` is told
+//
+// A signal that was ignored when this was made, as under nohup, stays ignored.
+//
+// The signals have handlers, and are not blocked: programs that a job's handler starts begin with
+// their default actions and an empty mask. A thread of this object acts on them.
 #pragma once
 
-#include <atomic>
+#include <signal.h>
+
+#include <array>
 #include <functional>
 #include <thread>
 
 namespace evpool {
 
-// Blocks both signals for this thread and all that it starts later, so that only ShutdownSignals
-// takes them. Call it before any other thread is started.
-void block_shutdown_signals();
+class Server;
 
-// One at a time in a process. REQUIRES: block_shutdown_signals() was called first.
+// One at a time in a process.
 class ShutdownSignals {
  public:
-  // Starts to wait; a signal that came before counts. `on_first` is called on the waiting thread.
-  // Throws std::system_error.
-  explicit ShutdownSignals(std::function<void()> on_first);
-  // Ends the thread: `on_first` is not called any more. The signals stay blocked.
+  // `server` must outlive this. `on_other` is called on this object's thread with the number of a
+  // signal that changes nothing. Throws std::system_error.
+  explicit ShutdownSignals(Server& server, std::function<void(int)> on_other = {});
+  // Gives the signals back the actions that they had.
   ~ShutdownSignals();
   ShutdownSignals(const ShutdownSignals&) = delete;
   ShutdownSignals& operator=(const ShutdownSignals&) = delete;
 
  private:
-  void wait();
+  static constexpr std::array kSignals = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 
-  const std::function<void()> on_first_;
-  std::atomic<bool> ending_{false};
+  void open_pipe();
+  void close_pipe();
+  void set_handlers();
+  void act();
+
+  Server& server_;
+  const std::function<void(int)> on_other_;
+  std::array<struct sigaction, kSignals.size()> before_{};
+  std::array<int, 2> pipe_{-1, -1};  // a byte for each signal, its number; 0: the end
   std::thread thread_;
 };
 

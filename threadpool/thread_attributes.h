@@ -28,6 +28,10 @@ class ThreadAttributes {
               " bytes: it must have at least " + std::to_string(PTHREAD_STACK_MIN) +
               " (0: the process's default)");
   }
+  void set_detached() {
+    check(pthread_attr_setdetachstate(&attributes_, PTHREAD_CREATE_DETACHED),
+          "cannot detach a thread");
+  }
   void set_cpu(int cpu) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);

@@ -60,6 +60,11 @@ struct ThreadPoolOptions {
   // among several workers. Otherwise everything has its turn in the order of the adding.
   bool own_tasks_first = true;
 
+  // Whether workers have all asynchronous signals blocked, so that the program's signal handlers do
+  // not run on them. Otherwise they have the mask of the thread that creates the pool: programs
+  // that a task starts inherit the worker's mask, and most expect that nothing is blocked.
+  bool block_signals = true;
+
   // Called on each worker, with its number from 0, before its first task and after its last. When
   // the first throws, create fails; the other must not throw.
   std::function<void(std::size_t)> on_worker_start = {};
@@ -116,7 +121,7 @@ class ThreadPool {
   // All or nothing: throws std::invalid_argument for options out of range, std::bad_alloc,
   // std::system_error that names the step (the memory, a worker's thread), or std::runtime_error
   // that names the worker whose start hook threw, with that exception nested; then no thread and no
-  // memory is left behind. Workers have all asynchronous signals blocked.
+  // memory is left behind.
   [[nodiscard]] static std::unique_ptr<ThreadPool> create(const ThreadPoolOptions& options);
 
   // As stop(). In one of the pool's own tasks: returns when all other workers have ended, and its

@@ -43,7 +43,8 @@ pthread_t start_worker_thread(const ThreadPoolOptions& options, std::size_t numb
     cpu = options.cpus[number % options.cpus.size()];
     attributes.set_cpu(*cpu);
   }
-  const AllSignalsBlocked inherited_by_the_worker;
+  std::optional<AllSignalsBlocked> inherited_by_the_worker;
+  if (options.block_signals) inherited_by_the_worker.emplace();
   pthread_t thread{};
   const int error = pthread_create(&thread, attributes.get(), run, argument);
   if (error != 0) {
