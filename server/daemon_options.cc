@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
-#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,6 +26,16 @@ std::vector<Address> parse_addresses(const std::vector<std::string>& texts) {
     if (text != kNone) addresses.push_back(parse_address(text));
   }
   return addresses;
+}
+
+LogLevel parse_log_level(const std::string& text) {
+  const std::vector<std::string> names = {"debug", "info", "warning", "error"};
+  const auto name = std::find(names.begin(), names.end(), text);
+  if (name != names.end()) return static_cast<LogLevel>(name - names.begin());
+  throw std::invalid_argument(
+      fmt::format("'{}' is not a level{} (expected debug, info, warning or "
+                  "error)",
+                  text, suggest(text, names)));
 }
 
 void explain_usage(const CLI::App& app, const CLI::ParseError& error) {
@@ -71,11 +81,6 @@ void add_addresses(CLI::App& app, const char* flag, std::vector<Address>& addres
 
 std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& options) {
   ServerOptions& server = options.server;
-  const std::map<std::string, LogLevel> log_levels = {{"debug", LogLevel::debug},
-                                                      {"info", LogLevel::info},
-                                                      {"warning", LogLevel::warning},
-                                                      {"error", LogLevel::error}};
-
   CLI::App app(
       "The evpool job server: takes jobs over UDP and TCP and runs them on a pool of workers.",
       "evpoold");
@@ -100,6 +105,8 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
       ->capture_default_str();
   app.add_option("--default-job", server.default_job, "The job for payloads that name none")
       ->capture_default_str();
+  app.add_flag("--udp-raw-from-elsewhere", server.udp_raw_from_elsewhere,
+               "Take raw datagrams from other machines, too, not frames only");
   app.add_option("--rcvbuf", server.receive_buffer_bytes,
                  "Receive buffer asked of the kernel for each UDP socket, in bytes")
       ->check(CLI::Range(1, 1 << 30))
@@ -122,8 +129,12 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
          "How long a shutdown waits for jobs before it stops them, such as 500ms or 10s")
       ->type_name("DURATION")
       ->default_str(to_string(server.drain_timeout));
-  app.add_option("--log-level", options.log_level, "debug, info, warning or error")
-      ->transform(CLI::CheckedTransformer(log_levels).description(""))
+  app.add_option_function<std::string>(
+         "--log-level",
+         [&options](const std::string& text) {
+           parse_option("--log-level", [&] { options.log_level = parse_log_level(text); });
+         },
+         "debug, info, warning or error")
       ->type_name("LEVEL")
       ->default_str("info");
 

@@ -1,6 +1,6 @@
-// What libevent says (warnings of failed system calls) goes to the log of the server on whose thread
-// it is said, at most one line a second for each thread. libevent would write it to standard error,
-// and could be held up there.
+// What libevent says (warnings of failed system calls) goes to the log of the server on whose
+// thread it is said, at most one line a second for each thread. libevent would write it to standard
+// error, and could be held up there.
 //
 // On other threads libevent's words go to standard error, as without us. A program that uses
 // libevent itself may set a callback of its own after its first server was made.

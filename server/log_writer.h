@@ -1,8 +1,8 @@
 // Writes lines to a descriptor from a thread of its own, so that nobody who logs ever waits: a pipe
 // that nobody reads would otherwise hold up the I/O threads, and with them every peer.
 //
-// Bounded: what is not written yet has at most kMaxWaitingBytes. A line for which there is no room is
-// dropped; how many were is said in their place, once there is room again. Any thread.
+// Bounded: what is not written yet has at most kMaxWaitingBytes. A line for which there is no room
+// is dropped; how many were is said in their place, once there is room again. Any thread.
 #pragma once
 
 #include <chrono>

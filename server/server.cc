@@ -195,8 +195,10 @@ class Server::Implementation {
                                    Transport transport) {
     std::vector<Descriptor> sockets;
     for (const Address& address : addresses) {
-      sockets.push_back(bind_socket(name, address, transport));
-      listening_.push_back({.transport = name, .address = local_address(sockets.back())});
+      for (Descriptor& socket : bind_sockets(name, address, transport)) {
+        listening_.push_back({.transport = name, .address = local_address(socket)});
+        sockets.push_back(std::move(socket));
+      }
     }
     return sockets;
   }

@@ -37,10 +37,16 @@ namespace evpool {
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
 struct ServerOptions {
-  // Where to listen; port 0 lets the kernel choose. A host name is looked up once.
+  // Where to listen; port 0 lets the kernel choose. A host name is looked up once, and all of its
+  // addresses that this machine has are listened on.
   std::vector<Address> tcp = {};      // frames and text lines, told apart by their first byte
   std::vector<Address> tcp_raw = {};  // no framing: each chunk is a payload for default_job
-  std::vector<Address> udp = {};      // frames; anything else is a payload for default_job
+  std::vector<Address> udp = {};      // frames; anything else is a payload for default_job, below
+
+  // Whether raw datagrams from other machines are payloads, too, and not ignored. A forged one can
+  // then have this server talk for ever with a service that answers anything, as another of its
+  // kind does; see docs/protocol.md, "Raw".
+  bool udp_raw_from_elsewhere = false;
 
   std::size_t workers = 0;  // 0: as many as usable_cpus() says (threadpool/usable_cpus.h)
   // Threads that receive: the one that calls run(), and this many less one of the server's own.

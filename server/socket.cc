@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -37,7 +39,19 @@ std::string explain_errno(int error) {
   }
 }
 
-AddressList look_up(const char* name, const Address& address, Transport transport) {
+// How often to let the kernel choose another port, when the one it chose is taken elsewhere.
+constexpr int kPortAttempts = 16;
+
+// "%eth0", or the interface's number if its name cannot be had; empty for an address without one.
+std::string zone_of(const PeerAddress& address) {
+  if (address.any.sa_family != AF_INET6 || address.ipv6.sin6_scope_id == 0) return {};
+  char name[IF_NAMESIZE] = {};
+  if (if_indextoname(address.ipv6.sin6_scope_id, name) != nullptr) return fmt::format("%{}", name);
+  return fmt::format("%{}", address.ipv6.sin6_scope_id);
+}
+
+// The host's addresses, each once.
+std::vector<PeerAddress> look_up(const char* name, const Address& address, Transport transport) {
   addrinfo hints{};
   hints.ai_socktype = transport == Transport::tcp ? SOCK_STREAM : SOCK_DGRAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
@@ -45,22 +59,60 @@ AddressList look_up(const char* name, const Address& address, Transport transpor
   const int error =
       getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
   if (error != 0) refuse(name, address, gai_strerror(error));
-  return AddressList(found);
+  const AddressList list(found);
+  std::vector<PeerAddress> places;
+  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+    PeerAddress place{};
+    std::memcpy(&place, entry->ai_addr, std::min<std::size_t>(entry->ai_addrlen, sizeof(place)));
+    const auto is_same = [&place](const PeerAddress& other) {
+      return std::memcmp(&place, &other, sizeof(place)) == 0;
+    };
+    if (std::none_of(places.begin(), places.end(), is_same)) places.push_back(place);
+  }
+  return places;
 }
 
-int try_bind(const Descriptor& socket, const addrinfo& where) {
+// 0, or the errno of the failure.
+int bind_one(const PeerAddress& place, Transport transport, Descriptor& socket) {
+  const bool stream = transport == Transport::tcp;
+  socket = Descriptor(::socket(
+      place.any.sa_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return errno;
   const int on = 1;
   // A listener may take its port over from connections in TIME_WAIT. Not so for UDP, where the
   // option would let a second process steal the port.
-  if (where.ai_socktype == SOCK_STREAM) {
-    setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  }
-  if (where.ai_family == AF_INET6) {
+  if (stream) setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (place.any.sa_family == AF_INET6) {
     setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   }
-  if (bind(socket.get(), where.ai_addr, where.ai_addrlen) != 0) return errno;
-  if (where.ai_socktype == SOCK_STREAM && listen(socket.get(), SOMAXCONN) != 0) return errno;
+  if (bind(socket.get(), &place.any, place.size()) != 0) return errno;
+  if (stream && listen(socket.get(), SOMAXCONN) != 0) return errno;
   return 0;
+}
+
+bool is_not_here(int error) { return error == EADDRNOTAVAIL || error == EAFNOSUPPORT; }
+
+// Binds all of them, on the port that the first one gets. 0, or the errno of the failure.
+int bind_each(std::vector<PeerAddress> places, Transport transport,
+              std::vector<Descriptor>& sockets) {
+  int not_here = 0;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    Descriptor socket;
+    const int error = bind_one(places[i], transport, socket);
+    if (is_not_here(error)) {
+      not_here = error;
+      continue;
+    }
+    if (error != 0) return error;
+    if (sockets.empty()) {
+      PeerAddress bound{};
+      socklen_t size = sizeof(bound);
+      if (getsockname(socket.get(), &bound.any, &size) != 0) return errno;
+      for (PeerAddress& place : places) place.set_port(bound.port());
+    }
+    sockets.push_back(std::move(socket));
+  }
+  return sockets.empty() ? not_here : 0;
 }
 
 }  // namespace
@@ -75,18 +127,24 @@ bool PeerAddress::is_loopback() const {
   return ntohl(ipv4.sin_addr.s_addr) >> 24U == kLoopbackNet;
 }
 
+void PeerAddress::set_port(std::uint16_t port) {
+  (any.sa_family == AF_INET6 ? ipv6.sin6_port : ipv4.sin_port) = htons(port);
+}
+
 std::uint16_t PeerAddress::port() const {
   return ntohs(any.sa_family == AF_INET6 ? ipv6.sin6_port : ipv4.sin_port);
 }
 
-Descriptor bind_socket(const char* name, const Address& address, Transport transport) {
-  const AddressList addresses = look_up(name, address, transport);
+std::vector<Descriptor> bind_sockets(const char* name, const Address& address,
+                                     Transport transport) {
+  const std::vector<PeerAddress> places = look_up(name, address, transport);
   int error = 0;
-  for (const addrinfo* where = addresses.get(); where != nullptr; where = where->ai_next) {
-    Descriptor socket(
-        ::socket(where->ai_family, where->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    error = socket.valid() ? try_bind(socket, *where) : errno;
-    if (error == 0) return socket;
+  for (int attempt = 0; attempt < kPortAttempts; ++attempt) {
+    std::vector<Descriptor> sockets;
+    error = bind_each(places, transport, sockets);
+    if (error == 0) return sockets;
+    // The port that the kernel chose on one address was taken on another.
+    if (address.port != 0 || places.size() == 1 || error != EADDRINUSE) break;
   }
   refuse(name, address, explain_errno(error));
 }
@@ -126,7 +184,7 @@ Address local_address(const Descriptor& socket) {
   } else {
     inet_ntop(AF_INET, &bound.ipv4.sin_addr, host, sizeof(host));
   }
-  return {.host = host, .port = bound.port()};
+  return {.host = host + zone_of(bound), .port = bound.port()};
 }
 
 int set_receive_buffer(const Descriptor& socket, int wanted_bytes) {

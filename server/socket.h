@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "protocol/address.h"
 
@@ -45,21 +46,27 @@ union PeerAddress {
   }
   [[nodiscard]] bool is_loopback() const;
   [[nodiscard]] std::uint16_t port() const;
+  void set_port(std::uint16_t port);
 };
 
 enum class Transport : bool { tcp, udp };
 
-// A non-blocking, close-on-exec socket bound to `address`; IPv6 sockets take IPv6 only, so that
-// 0.0.0.0 and [::] can be given side by side. `name` is the transport as people know it. Throws
-// std::runtime_error with a sentence such as "cannot listen on tcp 127.0.0.1:6666: ...".
-[[nodiscard]] Descriptor bind_socket(const char* name, const Address& address, Transport transport);
+// Non-blocking, close-on-exec sockets bound to `address`: one for each address that its host name
+// has here (localhost has ::1 and 127.0.0.1), all on one port, also when the kernel chooses it. An
+// address that this machine has not is passed over if another one is left; one that is taken is an
+// error. IPv6 sockets take IPv6 only, so that 0.0.0.0 and [::] can be given side by side. `name` is
+// the transport as people know it. Throws std::runtime_error with a sentence such as "cannot listen
+// on tcp 127.0.0.1:6666: ...".
+[[nodiscard]] std::vector<Descriptor> bind_sockets(const char* name, const Address& address,
+                                                   Transport transport);
 
 // One more socket where the UDP socket `first` is bound; between them the kernel spreads peers,
 // each peer's datagrams always to the same. The first was bound alone, so no other process is
 // there. Throws as bind_socket.
 [[nodiscard]] Descriptor bind_beside(const Descriptor& first);
 
-// Where a bound socket is, with the port the kernel chose.
+// Where a bound socket is, with the port the kernel chose; a link-local address with its zone, as
+// in fe80::1%eth0, without which it says nothing.
 [[nodiscard]] Address local_address(const Descriptor& socket);
 
 // What setsockopt(SO_RCVBUF) granted of `wanted` bytes, as the kernel counts them: it doubles the

@@ -147,6 +147,7 @@ void UdpEndpoint::add_pong(const ReplyTo& to) noexcept {
 
 // Another server's port is most likely one of ours, too.
 bool UdpEndpoint::may_be_raw_answer(const PeerAddress& peer) const {
+  if (!options_.udp_raw_from_elsewhere && !peer.is_loopback()) return true;
   return peer.port() < IPPORT_RESERVED ||
          std::find(own_ports_.begin(), own_ports_.end(), peer.port()) != own_ports_.end();
 }

@@ -80,13 +80,14 @@ class Scenario {
 
   // A peer's socket, connected.
   Descriptor connect_tcp() {
-    const Descriptor listener = bind_socket("tcp", {"127.0.0.1", 0}, Transport::tcp);
+    const Descriptor listener =
+        std::move(bind_sockets("tcp", {"127.0.0.1", 0}, Transport::tcp).front());
     Descriptor peer = connect_to(listener, SOCK_STREAM);
     io_.add_connection(Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK)), false);
     return peer;
   }
   Descriptor connect_udp() {
-    Descriptor endpoint = bind_socket("udp", {"127.0.0.1", 0}, Transport::udp);
+    Descriptor endpoint = std::move(bind_sockets("udp", {"127.0.0.1", 0}, Transport::udp).front());
     Descriptor peer = connect_to(endpoint, SOCK_DGRAM);
     io_.add_endpoint(std::move(endpoint), {});
     io_.open();

@@ -7,6 +7,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "server/builtin_jobs.h"
 #include "server/socket.h"
@@ -30,7 +31,7 @@ std::string ping_frame(std::uint64_t id) {
 class ConnectionTest : public testing::Test {
  protected:
   ConnectionTest()
-      : listener_(bind_socket("tcp", {"127.0.0.1", 0}, Transport::tcp)),
+      : listener_(std::move(bind_sockets("tcp", {"127.0.0.1", 0}, Transport::tcp).front())),
         peer_(Peer::tcp(local_address(listener_).port)) {
     options_.max_in_flight_per_connection = 1'000'000;
     Handlers handlers;

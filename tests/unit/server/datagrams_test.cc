@@ -51,7 +51,9 @@ class Datagrams : public testing::Test {
  protected:
   ~Datagrams() override { grouped_fail_with = 0; }
 
-  static Descriptor bound() { return bind_socket("udp", {"127.0.0.1", 0}, Transport::udp); }
+  static Descriptor bound() {
+    return std::move(bind_sockets("udp", {"127.0.0.1", 0}, Transport::udp).front());
+  }
 
   // What has arrived, in order, once it is as many.
   static std::vector<std::string> receive(const Descriptor& socket, std::size_t count) {

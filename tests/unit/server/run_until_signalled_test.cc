@@ -32,9 +32,8 @@ class RunUntilSignalled : public testing::TestWithParam<int> {
   static Handlers handlers() {
     Handlers handlers;
     add_builtin_jobs(handlers);
-    handlers.add("shell", "what a program says that a handler starts", [](Request& request) {
-      return Reply::ok(output_of(request.payload.c_str()));
-    });
+    handlers.add("shell", "what a program says that a handler starts",
+                 [](Request& request) { return Reply::ok(output_of(request.payload.c_str())); });
     return handlers;
   }
 };

@@ -54,9 +54,9 @@ class UdpEndpointFit : public testing::Test {
   Dispatcher dispatcher_{Handlers{}, {}, std::chrono::milliseconds(1000), [] {}};
   Intake intake_{loop_, dispatcher_};
   const ServerOptions options_{};
-  const std::shared_ptr<UdpEndpoint> endpoint_ =
-      std::make_shared<UdpEndpoint>(loop_, intake_, options_, std::span<const std::uint16_t>{},
-                                    bind_socket("udp", {"127.0.0.1", 0}, Transport::udp));
+  const std::shared_ptr<UdpEndpoint> endpoint_ = std::make_shared<UdpEndpoint>(
+      loop_, intake_, options_, std::span<const std::uint16_t>{},
+      std::move(bind_sockets("udp", {"127.0.0.1", 0}, Transport::udp).front()));
 };
 
 TEST_F(UdpEndpointFit, a_result_that_just_fits_is_left_alone) {
