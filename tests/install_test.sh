@@ -15,7 +15,7 @@ quietly cmake -S "$scratch/outside" -B "$scratch/outside/build" -G Ninja \
   -DCMAKE_PREFIX_PATH="$scratch/prefix" -DCMAKE_CXX_COMPILER="$3"
 quietly cmake --build "$scratch/outside/build"
 
-for example in pool pool_futures pool_c server client; do
+for example in pool pool_futures pool_c server server_signals client; do
   echo "--- $example"
   timeout 60 "$scratch/outside/build/$example"
 done
