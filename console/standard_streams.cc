@@ -22,8 +22,7 @@ void open_if_closed(int descriptor, int mode) {
 void open_standard_streams(ClosedOutput closed_output) noexcept {
   // Open the wrong way round, a descriptor is taken and yet every use of it fails.
   open_if_closed(STDIN_FILENO, O_WRONLY);
-  open_if_closed(STDOUT_FILENO,
-                 closed_output == ClosedOutput::is_an_error ? O_RDONLY : O_WRONLY);
+  open_if_closed(STDOUT_FILENO, closed_output == ClosedOutput::is_an_error ? O_RDONLY : O_WRONLY);
   open_if_closed(STDERR_FILENO, O_WRONLY);
 }
 

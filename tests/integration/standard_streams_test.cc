@@ -84,8 +84,8 @@ TEST(standard_streams, a_reply_is_never_written_into_a_socket) {
 TEST(standard_streams, a_closed_standard_input_is_no_empty_payload) {
   Daemon daemon;
   for (const char* command : {"call echo", "map echo"}) {
-    const Finished finished = in_shell(
-        "evpool", "\"$0\" --server " + daemon.address("tcp") + " " + command + " <&-");
+    const Finished finished =
+        in_shell("evpool", "\"$0\" --server " + daemon.address("tcp") + " " + command + " <&-");
     EXPECT_EQ(finished.status, 6) << command;
   }
   daemon.stop();
@@ -93,9 +93,8 @@ TEST(standard_streams, a_closed_standard_input_is_no_empty_payload) {
 
 TEST(standard_streams, a_map_with_a_failing_line_prints_the_other_replies) {
   Daemon daemon;
-  const Finished map = in_shell(
-      "evpool", "printf 'a\\n5\\n' | \"$0\" --server " + daemon.address("tcp") +
-                    " map sleep 2>/dev/full");
+  const Finished map = in_shell("evpool", "printf 'a\\n5\\n' | \"$0\" --server " +
+                                              daemon.address("tcp") + " map sleep 2>/dev/full");
   EXPECT_EQ(map.status, 1);
   EXPECT_EQ(map.output, "\n\n");
   daemon.stop();
@@ -114,8 +113,7 @@ TEST(standard_streams, a_server_serves_with_all_but_its_standard_output_closed) 
 }
 
 TEST(standard_streams, a_server_that_cannot_say_where_it_listens_does_not_start) {
-  const Finished daemon =
-      in_shell("evpoold", "\"$0\" --tcp 127.0.0.1:0 --udp none >/dev/full");
+  const Finished daemon = in_shell("evpoold", "\"$0\" --tcp 127.0.0.1:0 --udp none >/dev/full");
   EXPECT_EQ(daemon.status, 1);
   EXPECT_NE(daemon.errors.find("cannot write to standard output: No space left on device"),
             std::string::npos)
