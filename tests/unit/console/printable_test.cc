@@ -34,16 +34,21 @@ TEST(printable, escapes_what_breaks_lines_or_reverses_text) {
 
 TEST(printable, escapes_each_byte_that_is_not_utf8) {
   EXPECT_EQ(printable("\xff\xfe"), "\\xff\\xfe");
-  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");              // an overlong slash
-  EXPECT_EQ(printable("\xe0\x80\xaf"), "\\xe0\\x80\\xaf");     // likewise
-  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");     // a surrogate
+  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");                    // an overlong slash
+  EXPECT_EQ(printable("\xe0\x80\xaf"), "\\xe0\\x80\\xaf");           // likewise
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // a surrogate
   EXPECT_EQ(printable("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond Unicode
-  EXPECT_EQ(printable("a\xe2\x82"), "a\\xe2\\x82");            // cut short
-  EXPECT_EQ(printable("\xe2\x1b["), "\\xe2\\x1b[");            // a control inside
+  EXPECT_EQ(printable("a\xe2\x82"), "a\\xe2\\x82");                  // cut short
+  EXPECT_EQ(printable("\xe2\x1b["), "\\xe2\\x1b[");                  // a control inside
 }
 
 TEST(printable_lines, keeps_lines_and_tabs_alone) {
   EXPECT_EQ(printable_lines("a\n\tb\r\x1b"), "a\n\tb\\r\\x1b");
+}
+
+TEST(Printable, json_keeps_its_value_and_loses_what_a_terminal_obeys) {
+  EXPECT_EQ(printable_json("{\"a\":\"\x7f \xc2\x9b \xe2\x80\xae \xd8\x9c \\n \xc3\xa4\"}"),
+            "{\"a\":\"\\u007f \\u009b \\u202e \\u061c \\n \xc3\xa4\"}");
 }
 
 }  // namespace
