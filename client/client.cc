@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/poll_until.h"
 #include "client/transport.h"
 #include "protocol/duration.h"
 #include "protocol/frame.h"
