@@ -21,7 +21,9 @@ struct Pair {
   Client client;
 };
 
-inline std::string name_of(const FakeServer& server) { return "tcp " + to_string(server.address()); }
+inline std::string name_of(const FakeServer& server) {
+  return "tcp " + to_string(server.address());
+}
 
 inline std::string random_bytes(std::size_t bytes) {
   std::mt19937 random(4);
