@@ -3,222 +3,139 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <deque>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "client/client.h"
 #include "client/line_reader.h"
+#include "client/map_command.h"
+#include "client/outcome.h"
+#include "client/output.h"
+#include "client/session.h"
 #include "console/diagnostic.h"
+#include "console/printable.h"
+#include "protocol/duration.h"
 
 namespace evpool {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
-// Enough to keep a server busy, and far from its bounds.
-constexpr std::size_t kMapWindow = 256;
-
-Exit exit_of(const CallResult& result) {
-  switch (result.state) {
-    case CallState::replied:
-      return result.ok() ? Exit::ok : Exit::job_failed;
-    case CallState::timed_out:
-      return Exit::timeout;
-    case CallState::connection_lost:
-      return Exit::cannot_connect;
-    case CallState::protocol_error:
-      return Exit::protocol;
-  }
-  return Exit::protocol;
+void print(const std::string& text) {
+  Output output(STDOUT_FILENO);
+  output.reply(text);
+  output.flush();
 }
 
-std::string_view outcome_of(const CallResult& result) {
-  switch (result.state) {
-    case CallState::replied:
-      return name_of(result.status);
-    case CallState::timed_out:
-      return "timed_out";
-    case CallState::connection_lost:
-      return "connection_lost";
-    case CallState::protocol_error:
-      return "protocol_error";
-  }
-  return "unknown";
-}
-
-std::string to_hex(std::string_view bytes) {
-  std::string hex;
-  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return hex;
-}
-
-// How a request ended.
-struct Outcome {
-  std::string_view name;
-  bool ok = false;
-  std::string text;  // the payload if ok, otherwise the reason
-  Exit exit = Exit::ok;
-  bool goes_on = true;  // whether there is use in waiting for others
-};
-
-Outcome describe(CallResult&& result) {
-  return {.name = outcome_of(result),
-          .ok = result.ok(),
-          .text = std::move(result.payload),
-          .exit = exit_of(result),
-          .goes_on = result.state == CallState::replied || result.state == CallState::timed_out};
-}
-
-// {"status":"ok","payload":"HELLO"}; bytes that are no UTF-8 as {"payload_hex":"ff00"}; what is not
-// ok has a "message".
-std::string to_json(const Outcome& outcome) {
-  nlohmann::ordered_json object;
-  object["status"] = outcome.name;
-  const char* const key = outcome.ok ? "payload" : "message";
-  object[key] = outcome.text;
-  try {
-    return object.dump();
-  } catch (const nlohmann::json::type_error&) {
-    object.erase(key);
-    object[fmt::format("{}_hex", key)] = to_hex(outcome.text);
-    return object.dump();
-  }
-}
-
-void print(std::string_view text) {
-  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stdout));
+// As it is, or harmless when a terminal shows it.
+void print_reply(std::string text, std::string_view end) {
+  Output output(STDOUT_FILENO);
+  if (output.is_terminal()) text = printable_lines(text);
+  output.reply(text.append(end));
+  output.flush();
 }
 
 void print_error(const std::string& where, const Outcome& outcome) {
-  complain("evpool", fmt::format("{}{}: {}", where, outcome.name, outcome.text));
+  complain("evpool", fmt::format("{}: {}: {}", where, outcome.name, outcome.text));
 }
 
-Client connect(const CommandOptions& options) {
-  return Client(options.server, {.udp = options.udp, .connect_timeout = options.timeout});
+// The timeout covers all that a command does with the server: looking it up, connecting, sending
+// and waiting for the reply.
+class Errand {
+ public:
+  explicit Errand(const CommandOptions& options)
+      : options_(options),
+        deadline_(Clock::now() + options.timeout),
+        client_(options.server, client_options(options)) {}
+
+  CallResult call(const std::string& job, const std::string& payload, bool idempotent) {
+    return named(client_.call(
+        job, payload, {.timeout = left(), .priority = Priority::normal, .idempotent = idempotent}));
+  }
+
+  CallResult ping() { return named(client_.ping(left())); }
+
+ private:
+  [[nodiscard]] milliseconds left() const {
+    return std::max(std::chrono::ceil<milliseconds>(deadline_ - Clock::now()), milliseconds(1));
+  }
+
+  // Speaks of the timeout that was asked for, not of what was left of it.
+  [[nodiscard]] CallResult named(CallResult&& result) const {
+    if (result.state == CallState::timed_out) {
+      result.payload = fmt::format("no reply from {} {} within {}", options_.udp ? "udp" : "tcp",
+                                   to_string(options_.server), to_string(options_.timeout));
+    }
+    return std::move(result);
+  }
+
+  const CommandOptions& options_;
+  const Clock::time_point deadline_;
+  Client client_;
+};
+
+std::string payload_from_input(const CommandOptions& options) {
+  const std::size_t longest = longest_payload(options);
+  std::optional<std::string> payload = LineReader(STDIN_FILENO, longest).rest();
+  if (!payload) {
+    throw std::invalid_argument(too_large_to_send(options, fmt::format("more than {}", longest)));
+  }
+  return std::move(*payload);
 }
 
-CallOptions call_options(const CommandOptions& options) {
-  return {
-      .timeout = options.timeout, .priority = Priority::normal, .idempotent = options.idempotent};
+// The payload's memory, and the client's, are given back before the reply is printed.
+Outcome send_job(const CommandOptions& options) {
+  // First, as it may take any time: a server need not wait for it, and no timeout counts it.
+  const std::string payload = options.payload ? *options.payload : payload_from_input(options);
+  return describe(Errand(options).call(options.job, payload, options.idempotent));
 }
 
 Exit call(const CommandOptions& options) {
-  Client client = connect(options);
-  const std::string payload = options.payload ? *options.payload : LineReader(STDIN_FILENO).rest();
-  const Outcome outcome = describe(client.call(options.job, payload, call_options(options)));
+  Outcome outcome = send_job(options);
   if (options.json) {
     print(to_json(outcome) + "\n");
   } else if (outcome.ok) {
-    print(outcome.text);
-    if (options.payload) print("\n");
+    print_reply(std::move(outcome.text), options.payload ? "\n" : "");
   } else {
-    print_error(options.job + ": ", outcome);
+    print_error(options.job, outcome);
   }
   return outcome.exit;
 }
 
-// Replies leave in the order of the lines, one line each: an empty one for a job that failed or
-// could not be sent, whose reason goes to standard error.
-class Map {
- public:
-  explicit Map(const CommandOptions& options) : options_(options), client_(connect(options)) {}
-
-  Exit run() {
-    LineReader lines(STDIN_FILENO);
-    for (;;) {
-      // Whoever types the lines wants to see each reply before the next line.
-      if (in_flight_.size() >= kMapWindow || (!in_flight_.empty() && !lines.ready())) {
-        if (!take_oldest()) return exit_;
-        if (in_flight_.empty()) std::fflush(stdout);
-        continue;
-      }
-      const auto line = lines.next();
-      if (!line) break;
-      in_flight_.push_back(send(*line));
-    }
-    while (!in_flight_.empty()) {
-      if (!take_oldest()) return exit_;
-    }
-    return exit_;
+Exit list_jobs(const CommandOptions& options) {
+  Outcome outcome = describe(Errand(options).call("jobs", "", true));
+  if (options.json) {
+    print((outcome.ok ? jobs_to_json(outcome.text) : to_json(outcome)) + "\n");
+  } else if (outcome.ok) {
+    print_reply(std::move(outcome.text), "\n");
+  } else {
+    print_error("jobs", outcome);
   }
-
- private:
-  struct Line {
-    std::optional<Client::RequestId> request;
-    std::string why_not_sent;
-  };
-
-  Line send(const std::string& line) {
-    try {
-      return {.request = client_.send(options_.job, line, call_options(options_)),
-              .why_not_sent = {}};
-    } catch (const std::invalid_argument& error) {
-      return {.request = std::nullopt, .why_not_sent = error.what()};
-    }
-  }
-
-  Outcome wait(Line&& line) {
-    if (!line.request) {
-      return {.name = "not_sent", .text = std::move(line.why_not_sent), .exit = Exit::input};
-    }
-    // Whoever reads the replies gets those that are there before the next one is waited for.
-    if (!client_.ready(*line.request)) std::fflush(stdout);
-    return describe(client_.wait(*line.request));
-  }
-
-  // False when there is no use in going on.
-  bool take_oldest() {
-    const Outcome outcome = wait(std::move(in_flight_.front()));
-    in_flight_.pop_front();
-    ++answered_lines_;
-    if (options_.json) {
-      print(to_json(outcome) + "\n");
-    } else {
-      print((outcome.ok ? outcome.text : "") + "\n");
-      if (!outcome.ok) print_error(fmt::format("line {}: ", answered_lines_), outcome);
-    }
-    if (exit_ == Exit::ok || !outcome.goes_on) exit_ = outcome.exit;
-    return outcome.goes_on;
-  }
-
-  const CommandOptions& options_;
-  Client client_;
-  std::deque<Line> in_flight_;
-  std::size_t answered_lines_ = 0;
-  Exit exit_ = Exit::ok;
-};
-
-Exit list_jobs(CommandOptions options) {
-  options.job = "jobs";
-  options.payload = "";
-  options.idempotent = true;
-  return call(options);
+  return outcome.exit;
 }
 
 Exit ping(const CommandOptions& options) {
-  Client client = connect(options);
-  const auto begin = Clock::now();
-  const Outcome outcome = describe(client.ping(options.timeout));
-  const std::chrono::duration<double, std::milli> elapsed = Clock::now() - begin;
-  if (options.json) {
-    nlohmann::ordered_json object = {{"status", outcome.name}};
-    if (outcome.ok) {
-      object["round_trip_ms"] = elapsed.count();
-    } else {
-      object["message"] = outcome.text;
-    }
+  CallResult result = Errand(options).ping();
+  const std::chrono::duration<double, std::milli> elapsed = result.ended_at - result.sent_at;
+  const Outcome outcome = describe(std::move(result));
+  if (options.json && outcome.ok) {
+    const nlohmann::ordered_json object = {{"status", outcome.name},
+                                           {"round_trip_ms", elapsed.count()}};
     print(object.dump() + "\n");
+  } else if (options.json) {
+    print(to_json(outcome) + "\n");
   } else if (outcome.ok) {
     print(fmt::format("pong from {} {} in {:.3f} ms\n", options.udp ? "udp" : "tcp",
-                      to_string(options.server), elapsed.count()));
+                      printable(to_string(options.server)), elapsed.count()));
   } else {
-    print_error("ping: ", outcome);
+    print_error("ping", outcome);
   }
   return outcome.exit;
 }
@@ -226,17 +143,15 @@ Exit ping(const CommandOptions& options) {
 }  // namespace
 
 Exit run_command(const CommandOptions& options) {
-  switch (options.command) {
-    case CommandOptions::Command::call:
-      return call(options);
-    case CommandOptions::Command::map:
-      return Map(options).run();
-    case CommandOptions::Command::jobs:
-      return list_jobs(options);
-    case CommandOptions::Command::ping:
-      return ping(options);
+  if (options.command == CommandOptions::Command::map) return run_map(options);
+  try {
+    if (options.command == CommandOptions::Command::jobs) return list_jobs(options);
+    if (options.command == CommandOptions::Command::ping) return ping(options);
+    return call(options);
+  } catch (const OutputError& error) {
+    complain("evpool", fmt::format("{}; the reply was not printed", error.what()));
+    return Exit::input;
   }
-  return Exit::usage;
 }
 
 }  // namespace evpool

@@ -5,8 +5,8 @@
 
 namespace evpool {
 
-// Throws ConnectError when there is no server, and std::invalid_argument when a payload cannot be
-// sent.
+// Throws ConnectError when there is no server, std::invalid_argument when a payload cannot be sent,
+// and std::system_error when standard input cannot be read.
 [[nodiscard]] Exit run_command(const CommandOptions& options);
 
 }  // namespace evpool

@@ -12,9 +12,9 @@ namespace {
 using evpool::Exit;
 
 Exit run(int argc, char** argv) {
-  evpool::CommandOptions options;
-  if (const auto exit = evpool::parse_command_line(argc, argv, options)) return *exit;
   try {
+    evpool::CommandOptions options;
+    if (const auto exit = evpool::parse_command_line(argc, argv, options)) return *exit;
     return evpool::run_command(options);
   } catch (const evpool::ConnectError& error) {
     evpool::complain("evpool", error.what());

@@ -1,22 +1,18 @@
 // Connected, non-blocking sockets for the client.
 #pragma once
 
-#include <poll.h>
-
 #include <chrono>
-#include <utility>
+#include <cstddef>
 
 #include "protocol/address.h"
 
 namespace evpool {
 
-// As poll() of one, until `deadline`; it may return 0 before, so look at the clock.
-int poll_until(pollfd& waiting, std::chrono::steady_clock::time_point deadline);
-
 // Owns a connected socket.
 class ClientSocket {
  public:
-  // Tries each address that the host has, all within `timeout`. Throws ConnectError.
+  // Looks the host up and connects to the first of its addresses that answers (connector.h), all
+  // within `timeout`. Throws ConnectError.
   ClientSocket(const Address& server, bool udp, std::chrono::milliseconds timeout);
   ~ClientSocket();
   ClientSocket(const ClientSocket&) = delete;
@@ -24,6 +20,10 @@ class ClientSocket {
 
   [[nodiscard]] int get() const { return descriptor_; }
   [[nodiscard]] bool is_loopback() const;
+
+  // Asks the kernel for a receive buffer; returns what was granted. Both as the kernel counts them:
+  // a datagram costs about twice its bytes and 1 KiB.
+  std::size_t ask_receive_buffer(std::size_t bytes) const;
 
  private:
   int descriptor_ = -1;

@@ -103,4 +103,21 @@ std::string printable(std::string_view bytes) { return escape(bytes, false); }
 
 std::string printable_lines(std::string_view bytes) { return escape(bytes, true); }
 
+std::string printable_json(std::string_view json) {
+  std::string text;
+  text.reserve(json.size());
+  while (!json.empty()) {
+    const Character character = first_character(json);
+    const std::size_t bytes = character.bytes == 0 ? 1 : character.bytes;
+    if (character.bytes != 0 && is_control(character.code_point)) {
+      text += "\\u";
+      append_hex(character.code_point, 4, text);  // all of them are below U+10000
+    } else {
+      text += json.substr(0, bytes);
+    }
+    json.remove_prefix(bytes);
+  }
+  return text;
+}
+
 }  // namespace evpool

@@ -16,4 +16,9 @@ namespace evpool {
 // As printable(), but line feeds and tabs stay: a text of several lines.
 [[nodiscard]] std::string printable_lines(std::string_view bytes);
 
+// JSON text, in which what printable() would escape becomes JSON's own escapes (\u009b), so that
+// the value stays the same. REQUIRES: valid JSON on one line, without spaces between the tokens but
+// blanks; then such characters occur within strings only.
+[[nodiscard]] std::string printable_json(std::string_view json);
+
 }  // namespace evpool

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tests/integration/program.h"
@@ -76,6 +78,48 @@ TEST(Command, lists_the_jobs) {
   for (const char* const job : {"echo", "upper", "sleep", "spin", "fail", "stats", "jobs"}) {
     EXPECT_NE(jobs.output.find(std::string(job) + "  "), std::string::npos) << job;
   }
+}
+
+TEST(Command, lists_the_jobs_as_a_json_array) {
+  Daemon daemon;
+  const auto jobs = nlohmann::json::parse(daemon.evpool({"--json", "jobs"}).output);
+  ASSERT_TRUE(jobs.is_array());
+  const auto echo =
+      std::find_if(jobs.begin(), jobs.end(), [](const auto& job) { return job["name"] == "echo"; });
+  ASSERT_NE(echo, jobs.end());
+  EXPECT_EQ((*echo)["description"], "the payload as it came");
+}
+
+TEST(Command, the_help_of_a_command_has_the_common_options) {
+  const std::string evpool = built_program("evpool");
+  for (const char* const command : {"call", "map", "jobs", "ping"}) {
+    const Finished help = run({evpool, command, "--help"});
+    EXPECT_EQ(help.status, 0);
+    EXPECT_EQ(help.output.find("Usage: evpool " + std::string(command)),
+              help.output.find("Usage:"));
+    for (const char* const option : {"--server", "--udp", "--timeout", "--json", "--max-payload"}) {
+      EXPECT_NE(help.output.find(option), std::string::npos) << command << option;
+    }
+  }
+}
+
+TEST(Command, tells_its_version) {
+  const Finished version = run({built_program("evpool"), "--version"});
+  EXPECT_EQ(version.status, 0);
+  EXPECT_TRUE(version.output.starts_with("evpool ") && version.output.ends_with("\n"))
+      << version.output;
+}
+
+TEST(Command, sends_payloads_that_look_like_options_after_the_separator) {
+  Daemon daemon;
+  EXPECT_EQ(daemon.evpool({"call", "echo", "--", "-hello"}).output, "-hello\n");
+  EXPECT_EQ(daemon.evpool({"call", "echo", "--", "--help"}).output, "--help\n");
+  EXPECT_EQ(daemon.evpool({"call", "echo", "++"}).output, "++\n");
+  EXPECT_EQ(daemon.evpool({"call", "echo", "map"}).output, "map\n");
+  EXPECT_EQ(daemon.evpool({"call", "echo", ""}, "not this").output, "\n");
+  const Finished option = daemon.evpool({"call", "echo", "-hello"});
+  EXPECT_EQ(option.status, 2);
+  EXPECT_EQ(option.output, "");
 }
 
 TEST(Command, pings) {
@@ -176,7 +220,16 @@ TEST(Command, exits_6_when_the_payload_cannot_be_sent) {
   Daemon daemon;
   const Finished large = daemon.evpool({"--udp", "call", "echo"}, std::string(70'000, 'x'));
   EXPECT_EQ(large.status, 6);
-  EXPECT_EQ(large.errors, "evpool: a payload of 70000 bytes does not fit a datagram; use TCP\n");
+  EXPECT_EQ(large.errors,
+            "evpool: a payload of more than 65483 bytes does not fit a datagram; use TCP\n");
+  const Finished named = daemon.evpool({"--udp", "call", "echo"}, std::string(65'482, 'x'));
+  EXPECT_EQ(named.status, 6);
+  EXPECT_EQ(named.errors, "evpool: a payload of 65482 bytes does not fit a datagram; use TCP\n");
+  const Finished limited =
+      daemon.evpool({"--max-payload", "100", "call", "echo"}, std::string(101, 'x'));
+  EXPECT_EQ(limited.status, 6);
+  EXPECT_EQ(limited.errors,
+            "evpool: a payload of more than 100 bytes is over the 100 of --max-payload\n");
 }
 
 TEST(BenchRun, measures_over_tcp_and_udp_and_its_account_balances) {

@@ -16,6 +16,7 @@
 #include "bench/load/dialect.h"
 #include "bench/load/generator.h"
 #include "bench/plain_client.h"
+#include "client/poll_until.h"
 #include "client/transport.h"
 #include "protocol/frame.h"
 

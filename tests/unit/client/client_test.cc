@@ -9,13 +9,13 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "protocol/frame.h"
 #include "tests/unit/client/call_results.h"
 #include "tests/unit/client/fake_server.h"
+#include "tests/unit/client/tcp_pair.h"
 
 namespace evpool {
 namespace {
@@ -23,117 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// A client and its server, connected over TCP.
-struct Pair {
-  explicit Pair(const ClientOptions& options = {}) : client(server.address(), options) {
-    server.accept();
-  }
-
-  FakeServer server;
-  Client client;
-};
-
-std::string name_of(const FakeServer& server) { return "tcp " + to_string(server.address()); }
-
-std::string random_bytes(std::size_t bytes) {
-  std::mt19937 random(4);
-  std::string text(bytes, '\0');
-  for (char& c : text) c = static_cast<char>(random());
-  return text;
-}
-
-std::string sentence_of_refusal(const Address& server, const ClientOptions& options = {}) {
-  try {
-    const Client client(server, options);
-  } catch (const ConnectError& error) {
-    return error.what();
-  }
-  return "it connected";
-}
-
-// --- Connecting
-// -------------------------------------------------------------------------------------
-
-TEST(Client, a_refused_connection_is_told_in_a_whole_sentence) {
-  const BoundSocket nobody_listens(Transport::tcp);
-  EXPECT_EQ(sentence_of_refusal(nobody_listens.address()),
-            "cannot connect to tcp " + to_string(nobody_listens.address()) +
-                ": Connection refused (is evpoold running?)");
-}
-
-TEST(Client, an_unknown_host_is_told_in_a_whole_sentence) {
-  // A label of a host name has at most 63 bytes, so nobody needs to be asked for this one.
-  const std::string host = std::string(64, 'x') + ".invalid";
-  const std::string begin_of_tcp = "cannot connect to tcp " + host + ":6666: ";
-  const std::string begin_of_udp = "cannot connect to udp " + host + ":6666: ";
-  const std::string tcp = sentence_of_refusal({host, 6666});
-  const std::string udp = sentence_of_refusal({host, 6666}, {.udp = true});
-  EXPECT_TRUE(tcp.starts_with(begin_of_tcp) && tcp.size() > begin_of_tcp.size()) << tcp;
-  EXPECT_TRUE(udp.starts_with(begin_of_udp) && udp.size() > begin_of_udp.size()) << udp;
-}
-
-// A listener whose queue of connections is full: who connects to it has to wait.
-class FullListener {
- public:
-  FullListener() : socket_(Transport::tcp) {
-    BoundSocket::check(::listen(socket_.get(), 0), "listen");
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons(address().port);
-    // The queue of a backlog of 0 holds one or two; the others wait like those to come.
-    for (int i = 0; i < 8; ++i) {
-      const auto& filler =
-          fillers_.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-      const int connected =
-          ::connect(filler.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
-      if (connected != 0 && errno != EINPROGRESS) BoundSocket::check(connected, "connect");
-    }
-  }
-
-  [[nodiscard]] const Address& address() const { return socket_.address(); }
-
-  // Takes the connections that wait, within 10 ms.
-  void take_connections() {
-    fillers_.clear();
-    pollfd waiting = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
-    while (::poll(&waiting, 1, 10) > 0) {
-      taken_.emplace_back(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    }
-  }
-
- private:
-  const BoundSocket socket_;
-  std::vector<Descriptor> fillers_;
-  std::vector<Descriptor> taken_;
-};
-
-TEST(Client, gives_up_connecting_when_the_timeout_is_over_and_not_before) {
-  const FullListener listener;
-  const auto begin = Clock::now();
-  EXPECT_EQ(sentence_of_refusal(listener.address(), {.connect_timeout = 100ms}),
-            "cannot connect to tcp " + to_string(listener.address()) + ": Connection timed out");
-  EXPECT_GE(Clock::now() - begin, 100ms);
-}
-
-TEST(Client, a_connect_timeout_of_any_length_waits_for_the_server) {
-  for (const auto timeout :
-       {std::chrono::milliseconds(std::int64_t{1} << 32U), std::chrono::milliseconds::max()}) {
-    FullListener listener;
-    auto connecting = std::async(std::launch::async, [&] {
-      return sentence_of_refusal(listener.address(), {.connect_timeout = timeout});
-    });
-    EXPECT_EQ(connecting.wait_for(100ms), std::future_status::timeout) << "it gave up";
-    const auto deadline = Clock::now() + kPatience;
-    while (connecting.wait_for(0s) != std::future_status::ready && Clock::now() < deadline) {
-      listener.take_connections();
-    }
-    EXPECT_EQ(connecting.get(), "it connected");
-  }
-}
-
 // --- Replies to requests
-// ----------------------------------------------------------------------------
 
 TEST(Client, gives_the_reply_to_the_request) {
   Pair pair;
@@ -275,7 +165,6 @@ TEST(Client, is_ready_when_the_timeout_is_over) {
 }
 
 // --- What is no reply to a request of ours
-// ----------------------------------------------------------
 
 TEST(Client, passes_over_a_reply_with_an_unknown_id) {
   Pair pair;
@@ -312,6 +201,25 @@ TEST(Client, passes_over_frames_that_are_no_answers) {
   pair.server.send(ping);
   pair.server.reply(id, Status::ok, "HELLO");
   expect_ok(pair.client.wait(id), "HELLO");
+}
+
+TEST(Client, a_pong_is_no_reply) {
+  Pair pair;
+  const auto id = pair.client.send("upper", "hello", kPatient);
+  pair.server.send(make_pong(id));
+  pair.server.reply(id, Status::ok, "HELLO");
+  expect_ok(pair.client.wait(id), "HELLO");
+}
+
+TEST(Client, a_reply_is_no_pong) {
+  Pair pair;
+  auto served = std::async(std::launch::async, [&] {
+    const Frame ping = pair.server.receive();
+    pair.server.reply(ping.header.id, Status::failed, "not a pong");
+    pair.server.send(make_pong(ping.header.id));
+  });
+  expect_ok(pair.client.ping(kPatience), "");
+  served.get();
 }
 
 TEST(Client, a_peer_that_speaks_another_protocol_ends_all_requests_at_once) {
@@ -375,7 +283,6 @@ TEST(Client, a_reply_over_the_limit_is_too_large_and_the_next_one_is_read) {
 }
 
 // --- A server that goes away
-// ------------------------------------------------------------------------
 
 using Goodbye = void (*)(FakeServer&, Client::RequestId);
 
@@ -452,115 +359,7 @@ TEST(Client, a_send_that_the_server_cuts_short_ends_with_connection_lost) {
   served.get();
 }
 
-// --- Timeouts and bounds
-// ----------------------------------------------------------------------------
-
-TEST(Client, gives_up_when_the_timeout_is_over_and_not_before) {
-  Pair pair;
-  const auto begin = Clock::now();
-  const CallResult result = pair.client.call("upper", "hello", {.timeout = 50ms});
-  EXPECT_GE(Clock::now() - begin, 50ms);
-  EXPECT_EQ(result.state, CallState::timed_out);
-  EXPECT_FALSE(result.ok());
-  EXPECT_EQ(result.payload, "no reply from " + name_of(pair.server) + " within 50ms");
-}
-
-TEST(Client, passes_over_a_reply_that_comes_too_late) {
-  Pair pair;
-  const auto late = pair.client.send("upper", "late", {.timeout = 20ms});
-  EXPECT_EQ(pair.client.wait(late).state, CallState::timed_out);
-  pair.server.reply(late, Status::ok, "LATE");
-  for (int i = 0; i < 3; ++i) {
-    const std::string payload = std::to_string(i);
-    const auto id = pair.client.send("upper", payload, kPatient);
-    pair.server.reply(id, Status::ok, payload);
-    expect_ok(pair.client.wait(id), payload);
-  }
-}
-
-TEST(Client, a_reply_in_time_counts_however_late_it_is_asked_for) {
-  constexpr auto kTimeout = 500ms;
-  Pair pair;
-  const auto id = pair.client.send("upper", "hello", {.timeout = kTimeout});
-  const auto sent_at = Clock::now();
-  pair.server.reply(id, Status::ok, "HELLO");
-  while (Clock::now() < sent_at + kTimeout) std::this_thread::sleep_for(10ms);
-  expect_ok(pair.client.wait(id), "HELLO");
-}
-
-TEST(Client, a_timeout_of_any_length_waits_for_the_reply) {
-  for (const auto timeout :
-       {std::chrono::milliseconds(24h * 365), std::chrono::milliseconds::max()}) {
-    Pair pair;
-    auto served = std::async(std::launch::async, [&] {
-      const Frame request = pair.server.receive();
-      EXPECT_EQ(request.header.timeout_ms, UINT32_MAX);
-      pair.server.reply(request, "HELLO");
-    });
-    expect_ok(pair.client.call("upper", "hello", {.timeout = timeout}), "HELLO");
-    served.get();
-  }
-}
-
-TEST(Client, send_returns_when_the_timeout_is_over_and_the_server_never_reads) {
-  Pair pair;
-  const auto begin = Clock::now();
-  const auto id =
-      pair.client.send("upper", std::string(std::size_t{32} << 20U, 'x'), {.timeout = 200ms});
-  EXPECT_GE(Clock::now() - begin, 200ms) << "the sockets took it all";
-  EXPECT_LT(Clock::now() - begin, kPatience / 2);
-  EXPECT_EQ(pair.client.wait(id).state, CallState::timed_out);
-}
-
-TEST(Client, the_stream_goes_on_after_a_send_that_took_too_long) {
-  Pair pair;
-  const std::string large = random_bytes(std::size_t{32} << 20U);
-  const auto late = pair.client.send("large", large, {.timeout = 50ms});
-  EXPECT_EQ(pair.client.wait(late).state, CallState::timed_out);
-  auto served = std::async(std::launch::async, [&] {
-    EXPECT_TRUE(pair.server.receive().payload == large);
-    pair.server.reply(late, Status::ok, "LATE");
-    pair.server.reply(pair.server.receive(), "NEXT");
-  });
-  expect_ok(pair.client.call("upper", "next", kPatient), "NEXT");
-  served.get();
-}
-
-TEST(Client, a_full_flight_makes_send_take_in_a_reply_first) {
-  Pair pair({.max_in_flight = 2});
-  const auto first = pair.client.send("upper", "a", kPatient);
-  const auto second = pair.client.send("upper", "b", kPatient);
-  pair.server.receive();
-  pair.server.receive();
-  auto sending =
-      std::async(std::launch::async, [&] { return pair.client.send("upper", "c", kPatient); });
-  EXPECT_TRUE(pair.server.hears_nothing(100ms));
-  pair.server.reply(second, Status::ok, "B");
-  EXPECT_EQ(pair.server.receive().payload, "c");
-  const auto third = sending.get();
-  pair.server.reply(third, Status::ok, "C");
-  pair.server.reply(first, Status::ok, "A");
-  expect_ok(pair.client.wait(first), "A");
-  expect_ok(pair.client.wait(second), "B");
-  expect_ok(pair.client.wait(third), "C");
-}
-
-TEST(Client, sends_nothing_when_the_flight_is_full_for_the_whole_timeout) {
-  Pair pair({.max_in_flight = 1});
-  const auto first = pair.client.send("upper", "a", kPatient);
-  EXPECT_EQ(pair.server.receive().payload, "a");
-  const auto second = pair.client.send("upper", "b", {.timeout = 50ms});
-  EXPECT_EQ(pair.client.wait(second).state, CallState::timed_out);
-  pair.server.reply(first, Status::ok, "A");
-  expect_ok(pair.client.wait(first), "A");
-  const auto third = pair.client.send("upper", "c", kPatient);
-  EXPECT_EQ(pair.server.receive().payload, "c");
-  pair.server.reply(third, Status::ok, "C");
-  expect_ok(pair.client.wait(third), "C");
-}
-
 // --- What goes over the wire
-// ------------------------------------------------------------------------
 
 TEST(Client, the_frame_carries_what_was_asked_for) {
   Pair pair;
@@ -613,7 +412,6 @@ TEST(Client, no_two_clients_use_the_same_ids) {
 }
 
 // --- Ping
-// -------------------------------------------------------------------------------------------
 
 TEST(Client, a_ping_is_answered_by_a_pong) {
   Pair pair;
@@ -652,7 +450,6 @@ TEST(Client, a_ping_leaves_the_requests_in_flight_alone) {
 }
 
 // --- Moving
-// -----------------------------------------------------------------------------------------
 
 TEST(Client, a_moved_client_goes_on_with_the_requests_in_flight) {
   FakeServer server;
@@ -686,7 +483,6 @@ TEST(Client, closes_the_connection_at_its_end) {
 }
 
 // --- Misuse
-// -----------------------------------------------------------------------------------------
 
 TEST(ClientDeathTest, an_id_is_waited_for_once) {
   Pair pair;

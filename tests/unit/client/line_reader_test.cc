@@ -6,12 +6,16 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <future>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
+#include "tests/unit/client/allocated_bytes.h"
 #include "tests/unit/client/fake_server.h"
 
 namespace evpool {
@@ -20,7 +24,7 @@ namespace {
 // A reader at one end of a pipe, what is to be read written into the other.
 class PipedReader {
  public:
-  PipedReader() : PipedReader(make_pipe()) {}
+  explicit PipedReader(std::size_t longest = SIZE_MAX) : PipedReader(make_pipe(), longest) {}
   // All of the input, no more than a pipe holds.
   explicit PipedReader(std::string_view input) : PipedReader() {
     write(input);
@@ -36,6 +40,15 @@ class PipedReader {
   }
   void end() { to_.close(); }
 
+  // The text of the next line.
+  std::optional<std::string> next() {
+    auto line = lines.next();
+    if (!line) return std::nullopt;
+    EXPECT_FALSE(line->too_long);
+    EXPECT_EQ(line->bytes, line->text.size());
+    return std::move(line->text);
+  }
+
  private:
   static std::array<int, 2> make_pipe() {
     std::array<int, 2> ends{};
@@ -44,8 +57,8 @@ class PipedReader {
     }
     return ends;
   }
-  explicit PipedReader(const std::array<int, 2>& ends)
-      : from_(ends[0]), to_(ends[1]), lines(ends[0]) {}
+  PipedReader(const std::array<int, 2>& ends, std::size_t longest)
+      : from_(ends[0]), to_(ends[1]), lines(ends[0], longest) {}
 
   Descriptor from_;
   Descriptor to_;
@@ -56,40 +69,40 @@ class PipedReader {
 
 TEST(LineReader, gives_line_after_line) {
   PipedReader reader("one\ntwo\nthree\n");
-  EXPECT_EQ(reader.lines.next(), "one");
-  EXPECT_EQ(reader.lines.next(), "two");
-  EXPECT_EQ(reader.lines.next(), "three");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_EQ(reader.next(), "two");
+  EXPECT_EQ(reader.next(), "three");
+  EXPECT_EQ(reader.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, the_last_line_may_lack_its_end) {
   PipedReader reader("one\ntwo");
-  EXPECT_EQ(reader.lines.next(), "one");
-  EXPECT_EQ(reader.lines.next(), "two");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_EQ(reader.next(), "two");
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, gives_empty_lines_too) {
   PipedReader reader("\n\ntwo before\n\n");
-  EXPECT_EQ(reader.lines.next(), "");
-  EXPECT_EQ(reader.lines.next(), "");
-  EXPECT_EQ(reader.lines.next(), "two before");
-  EXPECT_EQ(reader.lines.next(), "");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), "");
+  EXPECT_EQ(reader.next(), "");
+  EXPECT_EQ(reader.next(), "two before");
+  EXPECT_EQ(reader.next(), "");
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, an_empty_input_has_no_line) {
   PipedReader reader("");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, a_line_holds_any_byte_but_its_end) {
   const std::string bytes("a\0b\r\xFF", 5);
   PipedReader reader(bytes + "\n" + bytes);
-  EXPECT_EQ(reader.lines.next(), bytes);
-  EXPECT_EQ(reader.lines.next(), bytes);
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), bytes);
+  EXPECT_EQ(reader.next(), bytes);
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, puts_a_line_together_that_comes_byte_by_byte) {
@@ -98,9 +111,9 @@ TEST(LineReader, puts_a_line_together_that_comes_byte_by_byte) {
     for (const char byte : std::string_view("one\ntwo\n")) reader.write({&byte, 1});
     reader.end();
   });
-  EXPECT_EQ(reader.lines.next(), "one");
-  EXPECT_EQ(reader.lines.next(), "two");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_EQ(reader.next(), "two");
+  EXPECT_EQ(reader.next(), std::nullopt);
   writing.get();
 }
 
@@ -115,10 +128,10 @@ TEST(LineReader, gives_a_line_of_any_length) {
       reader.write("before\n" + line + "\nafter");
       reader.end();
     });
-    EXPECT_EQ(reader.lines.next(), "before");
-    EXPECT_TRUE(reader.lines.next() == line) << bytes;
-    EXPECT_EQ(reader.lines.next(), "after");
-    EXPECT_EQ(reader.lines.next(), std::nullopt);
+    EXPECT_EQ(reader.next(), "before");
+    EXPECT_TRUE(reader.next() == line) << bytes;
+    EXPECT_EQ(reader.next(), "after");
+    EXPECT_EQ(reader.next(), std::nullopt);
     writing.get();
   }
 }
@@ -132,8 +145,8 @@ TEST(LineReader, gives_many_lines) {
     reader.write(text);
     reader.end();
   });
-  for (int i = 0; i < kLines; ++i) ASSERT_EQ(reader.lines.next(), std::to_string(i));
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  for (int i = 0; i < kLines; ++i) ASSERT_EQ(reader.next(), std::to_string(i));
+  EXPECT_EQ(reader.next(), std::nullopt);
   writing.get();
 }
 
@@ -143,20 +156,20 @@ TEST(LineReader, is_ready_when_a_line_is_there) {
   reader.write("one\n");
   EXPECT_TRUE(reader.lines.ready());
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), "one");
+  EXPECT_EQ(reader.next(), "one");
   EXPECT_FALSE(reader.lines.ready());
 }
 
 TEST(LineReader, is_ready_for_a_line_read_together_with_another) {
   PipedReader reader;
   reader.write("one\ntwo\nthr");
-  EXPECT_EQ(reader.lines.next(), "one");
+  EXPECT_EQ(reader.next(), "one");
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), "two");
+  EXPECT_EQ(reader.next(), "two");
   EXPECT_FALSE(reader.lines.ready()) << "the third has no end yet";
   reader.write("ee\n");
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), "three");
+  EXPECT_EQ(reader.next(), "three");
 }
 
 TEST(LineReader, is_not_ready_while_a_line_has_only_begun) {
@@ -165,7 +178,7 @@ TEST(LineReader, is_not_ready_while_a_line_has_only_begun) {
   EXPECT_FALSE(reader.lines.ready()) << "next() would block";
   reader.write("e\n");
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), "one");
+  EXPECT_EQ(reader.next(), "one");
 }
 
 TEST(LineReader, is_ready_at_the_end_of_the_input) {
@@ -173,19 +186,19 @@ TEST(LineReader, is_ready_at_the_end_of_the_input) {
   reader.write("one");
   reader.end();
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), "one");
+  EXPECT_EQ(reader.next(), "one");
   EXPECT_TRUE(reader.lines.ready());
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), std::nullopt);
   EXPECT_TRUE(reader.lines.ready());
 }
 
 TEST(LineReader, the_rest_is_all_that_no_line_was_made_of) {
   PipedReader reader("one\ntwo\n\nthree\nfour");
-  EXPECT_EQ(reader.lines.next(), "one");
-  EXPECT_EQ(reader.lines.next(), "two");
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_EQ(reader.next(), "two");
   EXPECT_EQ(reader.lines.rest(), "\nthree\nfour");
   EXPECT_EQ(reader.lines.rest(), "");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(LineReader, the_rest_of_an_untouched_input_is_all_of_it) {
@@ -202,8 +215,8 @@ TEST(LineReader, the_rest_of_an_untouched_input_is_all_of_it) {
 
 TEST(LineReader, the_rest_of_an_ended_input_is_empty) {
   PipedReader reader("one\n");
-  EXPECT_EQ(reader.lines.next(), "one");
-  EXPECT_EQ(reader.lines.next(), std::nullopt);
+  EXPECT_EQ(reader.next(), "one");
+  EXPECT_EQ(reader.next(), std::nullopt);
   EXPECT_EQ(reader.lines.rest(), "");
 }
 
@@ -234,10 +247,81 @@ TEST(LineReader, a_read_error_is_no_end_of_the_input) {
   server.accept();
   server.send("one\ntw");
   LineReader lines(socket.get());
-  EXPECT_EQ(lines.next(), "one");
+  EXPECT_EQ(lines.next()->text, "one");
   server.reset();
   EXPECT_THROW(static_cast<void>(lines.next()), std::system_error);
 }
+
+// --- Lines that are too long
+
+struct Bounded {
+  explicit Bounded(std::size_t longest) : reader(longest) {}
+
+  // Writes in a thread of its own, as a pipe does not hold all; then the input ends.
+  void write(std::string text) {
+    writing = std::async(std::launch::async, [this, text = std::move(text)] {
+      reader.write(text);
+      reader.end();
+    });
+  }
+
+  PipedReader reader;
+  std::future<void> writing;
+};
+
+TEST(LineReader, passes_over_a_line_that_is_too_long_and_goes_on) {
+  for (const std::size_t too_long : {11U, 70'000U, 1'000'000U}) {
+    for (const bool has_end : {true, false}) {
+      Bounded bounded(10);
+      LineReader& lines = bounded.reader.lines;
+      bounded.write("0123456789\n" + std::string(too_long, 'x') + (has_end ? "\nnext" : ""));
+      EXPECT_EQ(lines.next()->text, "0123456789");
+      const auto line = lines.next();
+      ASSERT_TRUE(line.has_value());
+      EXPECT_TRUE(line->too_long);
+      EXPECT_EQ(line->bytes, too_long);
+      EXPECT_EQ(line->text, "");
+      if (has_end) {
+        EXPECT_EQ(lines.next()->text, "next");
+      }
+      EXPECT_FALSE(lines.next().has_value());
+    }
+  }
+}
+
+TEST(LineReader, is_ready_only_at_the_end_of_a_line_that_is_too_long) {
+  PipedReader reader(10);
+  reader.write(std::string(30'000, 'x'));
+  EXPECT_FALSE(reader.lines.ready());
+  reader.write(std::string(30'000, 'x'));
+  EXPECT_FALSE(reader.lines.ready());
+  reader.write("\n");
+  EXPECT_TRUE(reader.lines.ready());
+  EXPECT_EQ(reader.lines.next()->bytes, 60'000U);
+}
+
+TEST(LineReader, gives_no_rest_that_is_too_long) {
+  for (const std::size_t bytes : {9U, 10U, 11U, 1'000'000U}) {
+    Bounded bounded(10);
+    bounded.write(std::string(bytes, 'x'));
+    EXPECT_EQ(bounded.reader.lines.rest().has_value(), bytes <= 10) << bytes;
+    // Reads what is left, so that the writer ends.
+    while (bounded.reader.lines.next()) {
+    }
+  }
+}
+
+#ifndef EVPOOL_HAS_SANITIZER_ALLOCATOR
+TEST(LineReader, keeps_nothing_of_a_line_that_is_too_long) {
+  Bounded bounded(100'000);
+  bounded.write(std::string(100'000'000, 'x') + "\nnext");
+  LineReader& lines = bounded.reader.lines;
+  const std::size_t before = allocated_bytes();
+  EXPECT_TRUE(lines.next()->too_long);
+  EXPECT_LT(allocated_bytes(), before + 1'000'000);
+  EXPECT_EQ(lines.next()->text, "next");
+}
+#endif
 
 }  // namespace
 }  // namespace evpool

@@ -46,5 +46,10 @@ TEST(printable_lines, keeps_lines_and_tabs_alone) {
   EXPECT_EQ(printable_lines("a\n\tb\r\x1b"), "a\n\tb\\r\\x1b");
 }
 
+TEST(Printable, json_keeps_its_value_and_loses_what_a_terminal_obeys) {
+  EXPECT_EQ(printable_json("{\"a\":\"\x7f \xc2\x9b \xe2\x80\xae \xd8\x9c \\n \xc3\xa4\"}"),
+            "{\"a\":\"\\u007f \\u009b \\u202e \\u061c \\n \xc3\xa4\"}");
+}
+
 }  // namespace
 }  // namespace evpool
