@@ -13,6 +13,7 @@
 #include "client/command_line.h"
 #include "console/diagnostic.h"
 #include "console/standard_streams.h"
+#include "console/version.h"
 
 namespace {
 
@@ -39,7 +40,8 @@ int run(int argc, char** argv) {
   CLI::App app("Measures an evpool server.", "evpool-bench");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
-  app.set_version_flag("--version", "evpool-bench " EVPOOL_VERSION, "Print the version and exit");
+  app.set_version_flag("--version", evpool::version_line("evpool-bench"),
+                       "Print the version and exit");
   app.require_subcommand(1);
   app.footer(
       "Numbers: 20k is 20,000 and 1.5M is 1,500,000; of bytes, 64K is 65,536.\n"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "console/diagnostic.h"
+#include "console/version.h"
 #include "protocol/duration.h"
 #include "protocol/suggestion.h"
 #include "threadpool/thread_pool.h"
@@ -85,6 +86,7 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
       "The evpool job server: takes jobs over UDP and TCP and runs them on a pool of workers.",
       "evpoold");
   app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version", version_line("evpoold"), "Print the version and exit");
   add_addresses(app, "--tcp", server.tcp, "127.0.0.1:6666",
                 "Listen here for frames and text lines; repeatable; none: not at all");
   add_addresses(app, "--udp", server.udp, "127.0.0.1:6666",
@@ -142,6 +144,9 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForVersion& version) {
+    std::puts(version.what());
     return 0;
   } catch (const CLI::ParseError& error) {
     explain_usage(app, error);

@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "client/transport.h"
+#include "client/poll_until.h"
 
 namespace evpool::bench {
 namespace {

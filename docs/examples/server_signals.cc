@@ -1,4 +1,5 @@
-// A job server as a program of its own: SIGTERM drains it. Here the program sends itself the signal.
+// A job server as a program of its own: SIGTERM drains it. Here the program sends itself the
+// signal.
 #include <evpool/client/client.h>
 #include <evpool/server/run_until_signalled.h>
 

@@ -62,8 +62,7 @@ TEST_P(BindSockets, says_that_no_address_of_the_name_is_here) {
                std::runtime_error);
 }
 
-INSTANTIATE_TEST_SUITE_P(transports, BindSockets,
-                         testing::Values(Transport::tcp, Transport::udp));
+INSTANTIATE_TEST_SUITE_P(transports, BindSockets, testing::Values(Transport::tcp, Transport::udp));
 
 // The first link-local address of this machine, as "fe80::1%eth0"; empty without one.
 std::string link_local_address() {
