@@ -46,10 +46,13 @@ int make_memory_file(const char* name) {
 
 // In the child, between fork and exec, where only async-signal-safe calls are allowed. Returns only
 // when it fails.
-void become(char** arguments, pid_t parent, int input, int output, int errors) {
+void become(char** arguments, pid_t parent, int guarded, int input, int output, int errors) {
   // The parent may have died before this took effect.
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(1);
   setpgid(0, 0);  // Ctrl-C is for the bench, which then stops its children
+  // What is started from here on may start programs of its own, so the group's guard comes first.
+  char ignored = 0;
+  if (read(guarded, &ignored, 1) != 1) _exit(1);
   sigset_t none;
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -101,37 +104,43 @@ void ChildProgram::start(const Options& options) {
   }
   arguments.push_back(nullptr);
   const Descriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  // Through it the child says why exec failed; exec closes it.
-  std::array<int, 2> pipe{};
-  if (nothing.get() < 0 || pipe2(pipe.data(), O_CLOEXEC) != 0) throw system_error("pipe");
-  const Descriptor failure(pipe[0]);
-  Descriptor failure_in_child(pipe[1]);
+  // Through the first the child learns that the guard is there, through the second it says why exec
+  // failed; exec closes both.
+  std::array<int, 2> guarded_pipe{};
+  std::array<int, 2> failure_pipe{};
+  if (nothing.get() < 0 || pipe2(guarded_pipe.data(), O_CLOEXEC) != 0) throw system_error("pipe");
+  const Descriptor guarded_in_child(guarded_pipe[0]);
+  Descriptor guarded(guarded_pipe[1]);
+  if (pipe2(failure_pipe.data(), O_CLOEXEC) != 0) throw system_error("pipe");
+  const Descriptor failure(failure_pipe[0]);
+  Descriptor failure_in_child(failure_pipe[1]);
 
   const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ < 0) throw system_error("fork");
   if (pid_ == 0) {
-    become(arguments.data(), parent, nothing.get(), output_.get(),
+    guarded.reset();  // or it would wait for itself when the parent has died
+    become(arguments.data(), parent, guarded_in_child.get(), nothing.get(), output_.get(),
            options.quiet ? errors_.get() : -1);
     const int error = errno;
     static_cast<void>(!write(failure_in_child.get(), &error, sizeof(error)));
     _exit(127);
   }
   failure_in_child.reset();
+  try {
+    guard_.emplace(pid_);
+  } catch (...) {
+    stop();
+    throw;
+  }
+  const char go = 1;
+  static_cast<void>(!write(guarded.get(), &go, 1));
   int error = 0;
   ssize_t got = -1;
   do {
     got = read(failure.get(), &error, sizeof(error));
   } while (got < 0 && errno == EINTR);
-  if (got == 0) {
-    try {
-      guard_.emplace(pid_);
-      return;
-    } catch (...) {
-      stop();
-      throw;
-    }
-  }
+  if (got == 0) return;
   stop();
   throw std::runtime_error(
       fmt::format("cannot start {}: {}", name_, std::generic_category().message(error)));
