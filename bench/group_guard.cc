@@ -12,8 +12,6 @@
 #include <string>
 #include <system_error>
 
-extern char** environ;
-
 namespace evpool::bench {
 
 // The watcher is a shell and not a fork of this process: two that share their memory pay for each

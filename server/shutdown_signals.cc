@@ -1,6 +1,7 @@
 #include "server/shutdown_signals.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -52,11 +53,13 @@ ShutdownSignals::ShutdownSignals(Server& server, std::function<void(int)> on_oth
     : server_(server), on_other_(std::move(on_other)) {
   assert(pipe_for_signals.load() < 0 && "one ShutdownSignals at a time");
   open_pipe();
-  try {
-    thread_ = std::thread([this] { act(); });
-  } catch (const std::system_error& error) {
+  const auto act = [](void* self) -> void* {
+    static_cast<ShutdownSignals*>(self)->act();
+    return nullptr;
+  };
+  if (const int error = pthread_create(&thread_, nullptr, act, this); error != 0) {
     close_pipe();
-    throw std::system_error(error.code(),
+    throw std::system_error(error, std::generic_category(),
                             "cannot start the thread that acts on signals (see ulimit -u, the "
                             "cgroup's pids.max)");
   }
@@ -67,7 +70,7 @@ ShutdownSignals::~ShutdownSignals() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
   const char end = 0;
   static_cast<void>(!write(pipe_[1], &end, 1));
-  thread_.join();
+  pthread_join(thread_, nullptr);
   close_pipe();
 }
 
@@ -84,7 +87,7 @@ void ShutdownSignals::open_pipe() {
 void ShutdownSignals::close_pipe() {
   // A handler that has not been counted yet finds -1.
   pipe_for_signals.store(-1);
-  while (running_handlers.load() > 0) std::this_thread::yield();
+  while (running_handlers.load() > 0) sched_yield();
   for (const int descriptor : pipe_) close(descriptor);
 }
 
@@ -109,7 +112,7 @@ void ShutdownSignals::act() {
     const ssize_t bytes = read(pipe_[0], &byte, 1);
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes <= 0 || byte == 0) return;
-    const int signal = byte;
+    const int signal = static_cast<unsigned char>(byte);
     if (!ends_the_server(signal)) {
       if (on_other_) on_other_(signal);
     } else if (std::exchange(draining, true)) {

@@ -10,11 +10,11 @@
 // their default actions and an empty mask. A thread of this object acts on them.
 #pragma once
 
+#include <pthread.h>
 #include <signal.h>
 
 #include <array>
 #include <functional>
-#include <thread>
 
 namespace evpool {
 
@@ -43,7 +43,7 @@ class ShutdownSignals {
   const std::function<void(int)> on_other_;
   std::array<struct sigaction, kSignals.size()> before_{};
   std::array<int, 2> pipe_{-1, -1};  // a byte for each signal, its number; 0: the end
-  std::thread thread_;
+  pthread_t thread_{};
 };
 
 }  // namespace evpool

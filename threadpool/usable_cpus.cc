@@ -160,7 +160,8 @@ std::optional<std::size_t> least_quota(const Hierarchy& hierarchy, const std::st
   std::optional<std::size_t> least;
   std::string path = *below;
   for (;;) {
-    const std::string folder = root + hierarchy.mount_point + path;
+    std::string folder = root;
+    folder.append(hierarchy.mount_point).append(path);
     least = lesser(least, hierarchy.version_2 ? read_cpu_max(folder) : read_cfs_quota(folder));
     const std::size_t slash = path.rfind('/');
     if (slash == std::string::npos) return least;

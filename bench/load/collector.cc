@@ -70,7 +70,7 @@ void Collector::wait(const std::function<void(const IntervalRow&)>& on_row) {
     }
     auto node = gathering_.extract(oldest);
     lock.unlock();
-    make_row(node.key(), std::move(node.mapped().sum));
+    make_row(node.key(), node.mapped().sum);
     if (on_row && !last_.cut_short) on_row(series_.back());
     lock.lock();
   }
@@ -95,7 +95,7 @@ void Collector::make_row(std::size_t index, IntervalPart sum) {
   latency_.merge(sum.latency);
   lag_.merge(sum.lag);
   series_.push_back(row_of(static_cast<double>(index) * interval_s_, interval_s_, sum));
-  before_last_ = std::exchange(last_, std::move(sum));
+  before_last_ = std::exchange(last_, sum);
 }
 
 }  // namespace evpool::bench

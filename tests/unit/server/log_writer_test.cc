@@ -6,10 +6,12 @@
 
 #include <array>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "server/socket.h"
+#include "tests/failing_pthread_create.h"
 
 namespace evpool {
 namespace {
@@ -87,6 +89,16 @@ TEST_F(LogWriterTest, ends_though_its_thread_is_stuck) {
     log.write("for nobody\n");
   }
   read_until("for nobody\n");  // lets the thread end
+}
+
+TEST_F(LogWriterTest, says_that_its_thread_cannot_be_started) {
+  pthread_create_calls_until_failure.store(0);
+  try {
+    const LogWriter log(writer_.get());
+    FAIL() << "it was started";
+  } catch (const std::system_error& error) {
+    EXPECT_NE(std::string(error.what()).find("see ulimit -u"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(LogWriterTest, takes_lines_from_many_threads) {

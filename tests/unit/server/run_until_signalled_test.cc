@@ -7,10 +7,12 @@
 
 #include <array>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "server/builtin_jobs.h"
 #include "server/shutdown_signals.h"
+#include "tests/failing_pthread_create.h"
 #include "tests/peer.h"
 #include "tests/unit/server/running_server.h"
 
@@ -72,6 +74,24 @@ TEST_F(ShutdownSignalsTest, tell_of_signals_that_change_nothing) {
       EXPECT_EQ(last.load(), signal);
     }
   }
+}
+
+TEST_F(ShutdownSignalsTest, say_that_their_thread_cannot_be_started_and_leave_nothing) {
+  Server server(local_options(), handlers());
+  const std::size_t descriptors = count_descriptors();
+  pthread_create_calls_until_failure.store(0);
+  try {
+    const ShutdownSignals signals(server);
+    FAIL() << "it was started";
+  } catch (const std::system_error& error) {
+    EXPECT_STREQ(error.what(),
+                 "cannot start the thread that acts on signals (see ulimit -u, the cgroup's "
+                 "pids.max): Resource temporarily unavailable");
+  }
+  EXPECT_EQ(count_descriptors(), descriptors);
+  struct sigaction after {};
+  sigaction(SIGTERM, nullptr, &after);
+  EXPECT_EQ(after.sa_handler, SIG_DFL);
 }
 
 TEST_F(ShutdownSignalsTest, leave_what_was_ignored_ignored_and_give_back_what_was_set) {
