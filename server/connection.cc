@@ -114,13 +114,13 @@ bool Connection::close_if_stalled(Clock::time_point now) {
 // While we do not wait for input, the loop does not tell us of a reset, nor of TCP's keep-alive.
 bool Connection::has_vanished() const {
   pollfd asked = {.fd = socket_.get(), .events = 0, .revents = 0};
-  const bool watched = phase_ == Phase::lingering || (phase_ == Phase::open && !paused_);
+  const bool watched = phase_ == Phase::lingering || may_receive();
   return !watched && poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 // What is not received from it, it does not owe.
 bool Connection::owes_rest_of_request() const {
-  if (phase_ != Phase::open || paused_ || waits_for_turn_) return false;
+  if (!may_receive() || waits_for_turn()) return false;
   return kind_ == Kind::over_limit || (codec_ && codec_->inside_request());
 }
 
@@ -139,7 +139,7 @@ bool Connection::is_stalled(Clock::time_point now) {
 
 bool Connection::is_idle() {
   context_.loop.assert_in_loop_thread();
-  return phase_ == Phase::open && !draining_ && !paused_ && !waits_for_turn_ &&
+  return may_receive() && !draining_ && !waits_for_turn() &&
          !(codec_ && codec_->inside_request()) && output_.is_idle() &&
          nothing_arrived(socket_.get());
 }
@@ -149,15 +149,23 @@ void Connection::on_readable() {
   const auto self = shared_from_this();
   if (phase_ == Phase::lingering) {
     discard_input();
-  } else if (!waits_for_turn_) {
+  } else if (!waits_for_turn()) {
     context_.on_used(*this);
-    take_turn();
+    if (turns_are_long_ && context_.turns.round_is_full()) {
+      wait_for_turn();
+    } else {
+      take_turn();
+    }
   }
+}
+
+void Connection::take_turn(TurnTicket ticket) {
+  turn_ticket_ = std::move(ticket);
+  take_turn();
 }
 
 void Connection::take_turn() {
   context_.loop.assert_in_loop_thread();
-  waits_for_turn_ = false;
   try {
     TurnBudget budget;
     receive(budget);
@@ -169,17 +177,22 @@ void Connection::take_turn() {
   }
 }
 
+// Whether the peer may send now, or a drain has had enough of it.
+bool Connection::may_receive() const {
+  return phase_ == Phase::open && !paused_ && (!draining_ || drain_budget_bytes_ > 0);
+}
+
 void Connection::receive(TurnBudget& budget) {
   if (phase_ == Phase::open && !paused_ && undecoded_) {
     decode(budget);
     pause_if_output_is_full();
   }
   bool more = true;
-  while (more && phase_ == Phase::open && !paused_ && !budget.spent()) {
+  while (more && may_receive() && !undecoded_ && !budget.received_enough()) {
     const std::size_t bytes = receive_once(more);
     if (bytes == 0) break;
-    decode(budget);
     budget.count_received(bytes);
+    decode(budget);
     if (received_since_progress_bytes_ >= kProgressBytes) {
       progressed_ = true;
       received_since_progress_bytes_ = 0;
@@ -190,21 +203,28 @@ void Connection::receive(TurnBudget& budget) {
 
 void Connection::end_turn(const TurnBudget& budget) {
   send_pongs();
+  turns_are_long_ = budget.is_long();
+  if (turns_are_long_) context_.turns.count_long_turn(budget.time_taken());
   if (phase_ == Phase::open) {
     if (undecoded_) codec_->hold_input();
-    if (!paused_ && (undecoded_ || budget.spent())) wait_for_turn();
+    if (!may_receive()) event_del(readable_.get());
+    if (!paused_ && (undecoded_ || (budget.received_enough() && may_receive()))) wait_for_turn();
   }
   if (draining_) advance();
 }
 
 void Connection::wait_for_turn() {
-  if (std::exchange(waits_for_turn_, true)) return;
-  context_.turns.wait(std::static_pointer_cast<Connection>(shared_from_this()));
+  if (waits_for_turn()) return;
+  context_.turns.wait(turn_ticket_, std::static_pointer_cast<Connection>(shared_from_this()));
 }
 
 void Connection::use(std::unique_ptr<StreamCodec> codec) {
   codec_ = std::move(codec);
-  if (codec_->ordered()) output_.keep_order();
+  requests_until_bound_ = context_.options.max_in_flight_per_connection;
+  if (!codec_->ordered()) return;
+  output_.keep_order();
+  // What comes after the last that may be in flight is not decoded, and so not busy.
+  --requests_until_bound_;
 }
 
 // Receives what one call gives and hands it to the codec; 0 when that is nothing. `more`: whether
@@ -268,33 +288,43 @@ void Connection::decode(TurnBudget& budget) {
         if (kind_ == Kind::over_limit && phase_ == Phase::open) finish();
         break;
       case StreamCodec::Item::request:
-        take_request(decoded.request);
+        if (!take_request(decoded.request)) return;
         break;
       case StreamCodec::Item::refused:
       case StreamCodec::Item::broken:
         output_.expect_answer();
         context_.intake.refuse(*this, {.id = decoded.request.header.id},
                                std::move(decoded.refusal));
-        if (item == StreamCodec::Item::broken) finish();
+        if (item == StreamCodec::Item::broken || kind_ == Kind::over_limit) finish();
         break;
     }
     if (phase_ != Phase::open) return;
   }
 }
 
-void Connection::take_request(const FrameView& request) {
-  const std::size_t in_flight = output_.expect_answer();
+// False: no more is to be decoded now.
+bool Connection::take_request(const FrameView& request) {
+  const std::size_t before = output_.expect_answer();
+  if (kind_ == Kind::over_limit || before >= requests_until_bound_) {
+    return take_at_a_bound(request, before);
+  }
+  context_.intake.take(*this, {.id = request.header.id}, request);
+  return true;
+}
+
+bool Connection::take_at_a_bound(const FrameView& request, std::size_t before) {
   const ReplyTo to = {.id = request.header.id};
   if (kind_ == Kind::over_limit && context_.on_admission(*this)) kind_ = Kind::detect;
   if (kind_ == Kind::over_limit) {
     context_.intake.refuse(*this, to, refusal(Status::busy, "the server has too many connections"));
     finish();
-  } else if (in_flight >= context_.options.max_in_flight_per_connection) {
+  } else if (before >= context_.options.max_in_flight_per_connection) {
     context_.intake.refuse(
         *this, to, refusal(Status::busy, "too many requests of this connection are unanswered"));
   } else {
     context_.intake.take(*this, to, request);
   }
+  return before < requests_until_bound_;
 }
 
 void Connection::on_end_of_input() {
@@ -327,10 +357,12 @@ void Connection::finish() {
 void Connection::advance() {
   context_.loop.assert_in_loop_thread();
   if (phase_ == Phase::closed || phase_ == Phase::lingering) return;
+  const auto self = shared_from_this();
   const ConnectionOutput::State output = output_.state();
   const bool receives_no_more =
-      phase_ == Phase::finishing || (draining_ && !waits_for_turn_ && !undecoded_ &&
-                                     (drain_budget_bytes_ == 0 || nothing_arrived(socket_.get())));
+      phase_ == Phase::finishing ||
+      (draining_ && !undecoded_ &&
+       (drain_budget_bytes_ == 0 || (!waits_for_turn() && nothing_arrived(socket_.get()))));
   if (output.failed) {
     close();
   } else if (output.sent && output.answered && receives_no_more) {

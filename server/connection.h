@@ -6,7 +6,7 @@
 // then go nowhere.
 //
 // Bounded: of a peer that does not read its replies, or, on an ordered stream, whose next reply is
-// not there yet, no more is received than max_output_bytes of replies and (ordered) as many
+// not there yet, no more is decoded than max_output_bytes of replies and (ordered) as many
 // requests in flight as may be.
 #pragma once
 
@@ -69,9 +69,9 @@ class Connection final : public ReplyPath {
 
   // Starts to receive. REQUIRES: owned by a shared_ptr.
   void open();
-  // Receives and decodes until nothing is left or its turn is over; in the latter case it waits for
-  // another one. REQUIRES: the caller has a share in it.
-  void take_turn();
+  // Takes its turn, for which it has waited with this ticket. REQUIRES: the caller has a share in
+  // it.
+  void take_turn(TurnTicket ticket);
   // Answers what has arrived, all of it, then closes once that is sent.
   void drain();
   // Closes now; what has not been sent is lost. The context's on_closed is called, once.
@@ -86,6 +86,8 @@ class Connection final : public ReplyPath {
   // Whether the peer neither is owed anything nor has begun a request.
   [[nodiscard]] bool is_idle();
   [[nodiscard]] Kind kind() const { return kind_; }
+  // Whether it has answered all and only waits for the peer to close.
+  [[nodiscard]] bool is_lingering() const { return phase_ == Phase::lingering; }
 
   // Where the table has it; the table's alone.
   ConnectionList::iterator place;
@@ -103,15 +105,21 @@ class Connection final : public ReplyPath {
     closed,
   };
   void on_readable();
+  // Receives and decodes until nothing is left or the turn is over; in the latter case it waits for
+  // another one.
+  void take_turn();
   void receive(TurnBudget& budget);
   void end_turn(const TurnBudget& budget);
+  [[nodiscard]] bool waits_for_turn() const { return turn_ticket_.empty(); }
+  [[nodiscard]] bool may_receive() const;
   void wait_for_turn();
   void watch_readable();
   void use(std::unique_ptr<StreamCodec> codec);
   std::size_t receive_once(bool& more);
   void discard_input();
   void decode(TurnBudget& budget);
-  void take_request(const FrameView& request);
+  [[nodiscard]] bool take_request(const FrameView& request);
+  [[nodiscard]] bool take_at_a_bound(const FrameView& request, std::size_t before);
   void on_end_of_input();
   void pause_if_output_is_full();
   void finish();
@@ -133,8 +141,10 @@ class Connection final : public ReplyPath {
   bool draining_ = false;
   std::size_t drain_budget_bytes_ = 0;  // so much more is received of a peer that goes on sending
   bool paused_ = false;                 // does not receive until the output has room
-  bool waits_for_turn_ = false;         // is in the context's TurnQueue
-  bool undecoded_ = false;              // the codec may have more, but the turn was over
+  TurnTicket turn_ticket_ = TurnQueue::new_ticket();  // empty while it waits for a turn
+  bool turns_are_long_ = false;                       // the last one was
+  std::size_t requests_until_bound_ = 0;              // in flight, without a look at the bounds
+  bool undecoded_ = false;  // the codec may have more, but the turn was over
   bool peer_ended_ = false;
   UniqueEvent readable_;
   std::unique_ptr<StreamCodec> codec_;  // set before the first request; encode() by any thread

@@ -40,12 +40,13 @@ void ConnectionCounts::add_to(Statistics& statistics) const {
 
 ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake, const ServerOptions& options,
                                  const Log& log, ConnectionCounts& counts,
-                                 std::function<void()> on_empty)
+                                 std::function<void()> on_empty, std::function<void()> on_full)
     : loop_(loop),
       options_(options),
       log_(log),
       counts_(counts),
       on_empty_(std::move(on_empty)),
+      on_full_(std::move(on_full)),
       turns_(loop),
       context_{.loop = loop,
                .intake = intake,
@@ -78,23 +79,21 @@ void ConnectionTable::add(Descriptor socket, bool raw) {
 }
 
 void ConnectionTable::take(Descriptor socket, bool raw) {
-  const bool over_limit = !has_room() && !close_an_idle_one();
-  if (over_limit) counts_.refused.fetch_add(1);
+  const bool over_limit = !make_room();
+  if (over_limit) on_full_();
   // A raw peer could not tell a refusal from an answer.
-  if (over_limit && raw) return;
-  if (over_limit && counts_.over_limit.load() >= kMaxOverLimit) {
-    if (over_limit_.empty()) return;
-    over_limit_.front()->close();
+  if (over_limit && (raw || !make_room_over_limit())) {
+    counts_.refused.fetch_add(1);
+    return;
   }
   const Connection::Kind kind = over_limit ? Connection::Kind::over_limit
                                 : raw      ? Connection::Kind::raw
                                            : Connection::Kind::detect;
   const auto connection = std::make_shared<Connection>(context_, std::move(socket), kind);
-  const bool first = empty();
+  if (empty()) EventLoop::arm(*sweep_timer_, sweep_interval(options_.stall_timeout));
   ConnectionList& list = list_of(*connection);
   connection->place = list.insert(list.end(), connection);
   count_of(*connection).fetch_add(1);
-  if (first) EventLoop::arm(*sweep_timer_, sweep_interval(options_.stall_timeout));
   connection->open();
 }
 
@@ -106,9 +105,19 @@ std::atomic<std::uint64_t>& ConnectionTable::count_of(const Connection& connecti
   return connection.kind() == Connection::Kind::over_limit ? counts_.over_limit : counts_.open;
 }
 
-// Closes the connection that has been idle for longest, if one is. Those found busy are used, and
-// so go to the end: the next search does not meet them again.
+bool ConnectionTable::make_room() { return has_room() || close_an_idle_one(); }
+
+// One more over the limit takes the place of the one that has said nothing for longest.
+bool ConnectionTable::make_room_over_limit() {
+  if (counts_.over_limit.load() < kMaxOverLimit) return true;
+  if (over_limit_.empty()) return false;
+  over_limit_.front()->close();
+  return true;
+}
+
+// Those found busy are used, and so go to the end: the next search does not meet them again.
 bool ConnectionTable::close_an_idle_one() {
+  loop_.assert_in_loop_thread();
   for (std::size_t looks = std::min(connections_.size(), kMaxLooks); looks > 0; --looks) {
     const std::shared_ptr<Connection> oldest = connections_.front();
     if (oldest->is_idle()) {
@@ -163,6 +172,8 @@ void ConnectionTable::sweep() {
 }
 
 void ConnectionTable::on_closed(Connection& connection) {
+  // Had there been room by its first request, it would not be over the limit any more.
+  if (connection.kind() == Connection::Kind::over_limit) counts_.refused.fetch_add(1);
   count_of(connection).fetch_sub(1);
   list_of(connection).erase(connection.place);
   if (!empty()) return;

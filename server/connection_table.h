@@ -1,9 +1,10 @@
 // All connections of a loop: takes new ones up to the server's bound, closes those that stall,
 // drains them. The loop's thread only.
 //
-// At the bound a new connection takes the place of the one that has been idle for longest. If none
-// is idle, its first request is answered busy, unless a place has become free by then; of these,
-// too, a new one takes the place of the oldest that has said nothing.
+// At the bound a new connection takes the place of an idle one, of the one that has sent nothing
+// for longest. If none of those looked at is idle, other tables are asked to close one, and the
+// first request of the new one is answered busy unless there is room by then; of these, too, a new
+// one takes the place of the oldest that has said nothing.
 #pragma once
 
 #include <array>
@@ -30,15 +31,22 @@ struct ConnectionCounts {
 
 class ConnectionTable {
  public:
-  // `on_empty` is called whenever the last connection has closed. What is given must outlive this.
+  // `on_empty` is called whenever the last connection has closed; `on_full`, when a connection
+  // comes for which there is no place and none here can be had. What is given must outlive this.
   ConnectionTable(EventLoop& loop, Intake& intake, const ServerOptions& options, const Log& log,
-                  ConnectionCounts& counts, std::function<void()> on_empty);
+                  ConnectionCounts& counts, std::function<void()> on_empty,
+                  std::function<void()> on_full);
   ~ConnectionTable();
   ConnectionTable(const ConnectionTable&) = delete;
   ConnectionTable& operator=(const ConnectionTable&) = delete;
 
   // Takes a connection just accepted. One that cannot be taken is closed, counted and logged.
   void add(Descriptor socket, bool raw);
+
+  // Whether there is room for one more, if need be by closing an idle one here.
+  bool make_room();
+  // Closes the connection here that has been idle for longest, if one of those looked at is idle.
+  bool close_an_idle_one();
 
   // Has every connection answer what it has received and then close.
   void drain();
@@ -50,7 +58,7 @@ class ConnectionTable {
  private:
   void take(Descriptor socket, bool raw);
   [[nodiscard]] bool has_room() const { return counts_.open.load() < options_.max_connections; }
-  bool close_an_idle_one();
+  [[nodiscard]] bool make_room_over_limit();
   [[nodiscard]] ConnectionList& list_of(const Connection& connection);
   [[nodiscard]] std::atomic<std::uint64_t>& count_of(const Connection& connection);
   void move_to_end(Connection& connection);
@@ -66,6 +74,7 @@ class ConnectionTable {
   const Log& log_;
   ConnectionCounts& counts_;
   const std::function<void()> on_empty_;
+  const std::function<void()> on_full_;
   std::array<char, std::size_t{64} << 10U> receive_buffer_;
   TurnQueue turns_;
   ConnectionContext context_;

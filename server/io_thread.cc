@@ -10,13 +10,18 @@ namespace evpool {
 
 IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
                    ConnectionCounts& counts, std::function<void()> on_drained,
-                   std::function<void()> on_failed)
+                   std::function<void()> on_failed, std::function<void()> on_full)
     : options_(options),
       log_(log),
       on_drained_(std::move(on_drained)),
       on_failed_(std::move(on_failed)),
       intake_(loop_, dispatcher),
-      connections_(loop_, intake_, options, log, counts, [this] { on_no_connection(); }),
+      connections_(
+          loop_, intake_, options, log, counts, [this] { on_no_connection(); }, std::move(on_full)),
+      make_room_(loop_.new_event(
+          -1, EV_PERSIST,
+          [](int, short, void* self) { static_cast<IoThread*>(self)->connections_.make_room(); },
+          this)),
       drain_(loop_.new_event(
           -1, EV_PERSIST,
           [](int, short, void* self) { static_cast<IoThread*>(self)->begin_drain(); }, this)),

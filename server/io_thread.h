@@ -28,10 +28,10 @@ class IoThread {
  public:
   // What is given must outlive this. `on_drained` is called on this thread, possibly more than
   // once, when it has begun to drain and no connection is left; `on_failed`, when the loop of a
-  // thread of its own has failed. Throws std::runtime_error.
+  // thread of its own has failed; `on_full`, as the table's. Throws std::runtime_error.
   IoThread(Dispatcher& dispatcher, const ServerOptions& options, const Log& log,
            ConnectionCounts& counts, std::function<void()> on_drained,
-           std::function<void()> on_failed);
+           std::function<void()> on_failed, std::function<void()> on_full);
   // As finish() and close_connections().
   ~IoThread();
   IoThread(const IoThread&) = delete;
@@ -62,9 +62,12 @@ class IoThread {
   // Begins to receive datagrams. If it cannot, the loop fails.
   void open();
   void add_connection(Descriptor socket, bool raw);
+  bool close_an_idle_connection() { return connections_.close_an_idle_one(); }
 
   // Any thread. Has it answer what has arrived, and receive no more.
   void drain() { EventLoop::call(*drain_); }
+  // Has it close an idle connection unless there is room for one more.
+  void make_room() { EventLoop::call(*make_room_); }
   // Whether it has begun to drain and no connection is left.
   [[nodiscard]] bool drained() const { return drained_.load(); }
   void count_into(Statistics& statistics) const;
@@ -81,6 +84,7 @@ class IoThread {
   Intake intake_;
   ConnectionTable connections_;
   std::vector<std::shared_ptr<UdpEndpoint>> endpoints_;
+  const UniqueEvent make_room_;
   const UniqueEvent drain_;
   const UniqueEvent exit_;
   bool draining_ = false;

@@ -16,15 +16,18 @@ constexpr std::chrono::milliseconds kBackOff{50};
 
 Descriptor open_reserve() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
+bool is_want_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
+
 bool is_about_one_connection(int error) {
   return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM;
 }
 
 }  // namespace
 
-Listener::Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const Log& log,
-                   Descriptor socket, bool raw)
+Listener::Listener(EventLoop& loop, Take take, MakeRoom make_room, ConnectionCounts& counts,
+                   const Log& log, Descriptor socket, bool raw)
     : take_(std::move(take)),
+      make_room_(std::move(make_room)),
       counts_(counts),
       log_(log),
       socket_(std::move(socket)),
@@ -54,6 +57,7 @@ bool Listener::accept_some() {
     const int error = errno;
     if (error == EAGAIN || error == EWOULDBLOCK) return false;
     if (is_about_one_connection(error)) continue;
+    if (is_want_of_descriptors(error) && make_room_()) continue;
     back_off(error);
     return false;
   }
@@ -62,7 +66,7 @@ bool Listener::accept_some() {
 
 // The failure would come again at once, and again, so let the loop do something else meanwhile.
 void Listener::back_off(int error) {
-  if (error == EMFILE || error == ENFILE) turn_one_away();
+  if (is_want_of_descriptors(error)) turn_one_away();
   if (error_lines_.allow()) {
     log_(LogLevel::error, "cannot accept connections: {} (see ulimit -n; {} such errors unlogged)",
          std::strerror(error),  // NOLINT(concurrency-mt-unsafe): glibc's is

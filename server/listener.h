@@ -18,9 +18,12 @@ class Listener {
   // Who serves a connection from now on; must not throw.
   using Take = std::function<void(Descriptor socket, bool raw)>;
 
+  // Closes an idle connection, so that there is a descriptor; false: there is none.
+  using MakeRoom = std::function<bool()>;
+
   // `socket` must be listening. What is given must outlive this. Throws std::runtime_error.
-  Listener(EventLoop& loop, Take take, ConnectionCounts& counts, const Log& log, Descriptor socket,
-           bool raw);
+  Listener(EventLoop& loop, Take take, MakeRoom make_room, ConnectionCounts& counts, const Log& log,
+           Descriptor socket, bool raw);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
@@ -33,6 +36,7 @@ class Listener {
   void turn_one_away();
 
   const Take take_;
+  const MakeRoom make_room_;
   ConnectionCounts& counts_;
   const Log& log_;
   const Descriptor socket_;

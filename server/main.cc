@@ -93,7 +93,7 @@ evpool::DrainReport run_and_account(evpool::Server& server, const evpool::Log& l
     log(LogLevel::info, "{}", summary(report.statistics));
     return report;
   } catch (const std::exception&) {
-    log(LogLevel::info, "{}", summary(server.statistics()));
+    log(LogLevel::info, "{}; the rest is in flight", summary(server.statistics()));
     throw;
   }
 }
@@ -114,12 +114,13 @@ int serve(evpool::DaemonOptions& options) {
 
   evpool::Server server(options.server, std::move(handlers));
   serving = &server;
-  const evpool::ShutdownSignals signals(server, [&log](int signal) {
+  evpool::ShutdownSignals signals(server, [&log](int signal) {
     log(LogLevel::info, "SIG{}: nothing to do (SIGTERM drains)", sigabbrev_np(signal));
   });
   announce(server);
 
   const evpool::DrainReport report = run_and_account(server, log);
+  signals.ignore();  // all is done, and the status is known
   if (report.still_running > 0) {
     log(LogLevel::error, "{} jobs did not stop when asked to; leaving them", report.still_running);
     log_writer.flush(kLastFlush);

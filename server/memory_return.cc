@@ -7,7 +7,7 @@ namespace evpool {
 bool MemoryReturn::look() {
   const std::size_t freed_bytes = freed_bytes_.load(std::memory_order_relaxed);
   if (freed_bytes - std::exchange(at_last_look_bytes_, freed_bytes) > kCalmBytes) return false;
-  freed_bytes_.fetch_sub(freed_bytes, std::memory_order_relaxed);
+  freed_bytes_.store(0, std::memory_order_relaxed);  // so that on_worth comes again
   at_last_look_bytes_ = 0;
   return true;
 }

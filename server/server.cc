@@ -110,7 +110,7 @@ class Server::Implementation {
     for (std::size_t i = 0; i < options_.io_threads; ++i) {
       io_threads_.push_back(std::make_unique<IoThread>(
           dispatcher_, options_, log_, counts_, [this] { look_if_drained(); },
-          [this] { io_threads_.front()->exit(); }));
+          [this] { io_threads_.front()->exit(); }, [this, i] { make_room_beside(i); }));
     }
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
@@ -213,8 +213,9 @@ class Server::Implementation {
   void add_listener(Descriptor socket, bool raw) {
     listeners_.push_back(std::make_unique<Listener>(
         first_loop(),
-        [this](Descriptor accepted, bool is_raw) { spread(std::move(accepted), is_raw); }, counts_,
-        log_, std::move(socket), raw));
+        [this](Descriptor accepted, bool is_raw) { spread(std::move(accepted), is_raw); },
+        [this] { return io_threads_.front()->close_an_idle_connection(); }, counts_, log_,
+        std::move(socket), raw));
   }
 
   void add_endpoints(Descriptor socket) {
@@ -245,6 +246,13 @@ class Server::Implementation {
     } catch (const std::bad_alloc&) {
       counts_.accepted.fetch_add(1);
       counts_.refused.fetch_add(1);
+    }
+  }
+
+  // Has the other I/O threads close an idle connection each, if there is no room by then.
+  void make_room_beside(std::size_t full) {
+    for (std::size_t i = 0; i < io_threads_.size(); ++i) {
+      if (i != full) io_threads_[i]->make_room();
     }
   }
 

@@ -61,8 +61,8 @@ struct ServerOptions {
   std::uint32_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::size_t max_connections = 10'000;
   // One more is answered busy. Where replies keep the order of the requests (text, raw), an answer
-  // that waits for its turn is in flight, and the connection is not read from instead, so that only
-  // what was received with the last is busy.
+  // that waits for its turn is in flight, and the connection is not read from instead until half
+  // are answered.
   std::size_t max_in_flight_per_connection = 8'192;
   // A connection with more than this waiting to be sent, or for its turn, is not read from until it
   // has been sent.

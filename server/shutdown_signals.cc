@@ -23,10 +23,19 @@ constexpr int kExitBySignal = 128;
 std::atomic<int> pipe_for_signals{-1};
 std::atomic<int> running_handlers{0};  // which may be about to use the pipe
 std::atomic<pid_t> process_of_handlers{0};
+// How often each has come and was not acted on; and whether the object is to end.
+std::array<std::atomic<int>, NSIG> signals_come{};
+std::atomic<bool> ending{false};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 bool ends_the_server(int signal) {
   return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
+}
+
+// When the pipe is full, the thread has not yet looked, and will.
+void call_thread() {
+  const char byte = 1;
+  static_cast<void>(!write(pipe_for_signals.load(), &byte, 1));
 }
 
 // Only what signal-safety(7) allows.
@@ -34,8 +43,8 @@ extern "C" void pass_on(int signal) {
   const int error_before = errno;
   if (getpid() == process_of_handlers.load()) {
     running_handlers.fetch_add(1);
-    const char byte = static_cast<char>(signal);
-    static_cast<void>(!write(pipe_for_signals.load(), &byte, 1));
+    signals_come[static_cast<std::size_t>(signal)].fetch_add(1);
+    call_thread();
     running_handlers.fetch_sub(1);
   } else {
     // A child between fork and exec shares our pipe, but the signal is for it alone.
@@ -67,11 +76,20 @@ ShutdownSignals::ShutdownSignals(Server& server, std::function<void(int)> on_oth
 }
 
 ShutdownSignals::~ShutdownSignals() {
-  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
-  const char end = 0;
-  static_cast<void>(!write(pipe_[1], &end, 1));
+  if (!ignored_) {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  ending.store(true);
+  call_thread();
   pthread_join(thread_, nullptr);
   close_pipe();
+}
+
+void ShutdownSignals::ignore() {
+  ignored_ = true;
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  for (const int signal : kSignals) sigaction(signal, &action, nullptr);
 }
 
 void ShutdownSignals::open_pipe() {
@@ -81,6 +99,8 @@ void ShutdownSignals::open_pipe() {
   // A handler must not wait.
   fcntl(pipe_[1], F_SETFL, O_NONBLOCK);
   pipe_for_signals.store(pipe_[1]);
+  ending.store(false);
+  for (std::atomic<int>& come : signals_come) come.store(0);
   process_of_handlers.store(getpid());
 }
 
@@ -107,18 +127,21 @@ void ShutdownSignals::act() {
   sigemptyset(&ours);
   for (const int signal : kSignals) sigaddset(&ours, signal);
   pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
-  for (bool draining = false;;) {
+  for (int end_signals = 0;;) {
     char byte = 0;
     const ssize_t bytes = read(pipe_[0], &byte, 1);
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes <= 0 || byte == 0) return;
-    const int signal = static_cast<unsigned char>(byte);
-    if (!ends_the_server(signal)) {
-      if (on_other_) on_other_(signal);
-    } else if (std::exchange(draining, true)) {
-      std::_Exit(kExitBySignal + signal);
-    } else {
-      server_.drain();
+    if (bytes <= 0 || ending.load()) return;
+    for (const int signal : kSignals) {
+      const int times = signals_come[static_cast<std::size_t>(signal)].exchange(0);
+      if (times == 0) continue;
+      if (!ends_the_server(signal)) {
+        if (on_other_) on_other_(signal);
+        continue;
+      }
+      const int before = std::exchange(end_signals, end_signals + times);
+      if (before == 0) server_.drain();
+      if (end_signals > 1) std::_Exit(kExitBySignal + signal);
     }
   }
 }

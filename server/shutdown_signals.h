@@ -26,10 +26,13 @@ class ShutdownSignals {
   // `server` must outlive this. `on_other` is called on this object's thread with the number of a
   // signal that changes nothing. Throws std::system_error.
   explicit ShutdownSignals(Server& server, std::function<void(int)> on_other = {});
-  // Gives the signals back the actions that they had.
+  // Gives the signals back the actions that they had, unless they are ignored.
   ~ShutdownSignals();
   ShutdownSignals(const ShutdownSignals&) = delete;
   ShutdownSignals& operator=(const ShutdownSignals&) = delete;
+
+  // For a process that is about to end: from now on the signals change nothing, and keep that.
+  void ignore();
 
  private:
   static constexpr std::array kSignals = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
@@ -42,7 +45,8 @@ class ShutdownSignals {
   Server& server_;
   const std::function<void(int)> on_other_;
   std::array<struct sigaction, kSignals.size()> before_{};
-  std::array<int, 2> pipe_{-1, -1};  // a byte for each signal, its number; 0: the end
+  bool ignored_ = false;
+  std::array<int, 2> pipe_{-1, -1};  // a byte: look at what has come
   pthread_t thread_{};
 };
 

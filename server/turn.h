@@ -2,14 +2,16 @@
 // (pings, empty lines, unknown jobs), so a turn ends by requests and by time, too.
 //
 // A connection whose turn ended before its input did has its next one from the TurnQueue, in the
-// loop's next round. Those together have a bounded time of each round, however many they are: who
+// loop's next round, and so has one whose turns are long when those of a round have taken their
+// share. Long turns so have a bounded time of each round, however many connections take them: who
 // sends a little is served in between. The loop's thread only.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
+#include <list>
 #include <memory>
+#include <utility>
 
 #include "server/event_loop.h"
 #include "server/request.h"
@@ -28,35 +30,51 @@ class TurnBudget {
   static constexpr std::size_t kMaxBytes = std::size_t{256} << 10U;
   static constexpr std::chrono::microseconds kMaxTime{200};
 
+  // Before the bytes are decoded. The clock is read for many bytes, or at every 64th request: most
+  // turns are shorter, and read it never.
   void count_received(std::size_t bytes) {
     bytes_ += bytes;
-    if (bytes_ >= kMaxBytes) spent_ = true;
+    if (bytes >= kBytesPerLook) look();
+    if (bytes_ >= kMaxBytes) is_last_receive_ = true;
   }
-  // Looks at the limits at every 64th request only: most turns are shorter.
   void count_request() {
     if (++requests_ % kRequestsPerLook == 0) look();
   }
+  // Whether no more may be decoded, and whether no more may be received.
   [[nodiscard]] bool spent() const { return spent_; }
+  [[nodiscard]] bool received_enough() const { return spent_ || is_last_receive_; }
+
+  // How long the turn has taken; nothing if it was too short for the clock to be read.
+  [[nodiscard]] bool is_long() const { return requests_ >= kRequestsPerLook || looked_; }
+  [[nodiscard]] std::chrono::nanoseconds time_taken() const {
+    return looked_ ? Clock::now() - first_look_ : std::chrono::nanoseconds(0);
+  }
 
  private:
   static constexpr std::size_t kRequestsPerLook = 64;
+  static constexpr std::size_t kBytesPerLook = std::size_t{16} << 10U;
   static_assert(kMaxRequests % kRequestsPerLook == 0);
 
   void look() {
     const Clock::time_point now = Clock::now();
-    if (requests_ == kRequestsPerLook) first_look_ = now;
+    if (!std::exchange(looked_, true)) first_look_ = now;
     if (requests_ >= kMaxRequests || now - first_look_ >= kMaxTime) spent_ = true;
   }
 
   std::size_t requests_ = 0;
   std::size_t bytes_ = 0;
+  bool is_last_receive_ = false;
   bool spent_ = false;
+  bool looked_ = false;
   Clock::time_point first_look_{};
 };
 
+// A connection's place in the queue, which it has from its beginning: waiting needs no memory.
+using TurnTicket = std::list<std::shared_ptr<Connection>>;
+
 class TurnQueue {
  public:
-  // In each round of the loop, for all that wait together.
+  // Of each round, for those that wait together, and for the long turns of others together.
   static constexpr std::chrono::milliseconds kMaxTimeInRound{1};
 
   // `loop` must outlive this. Throws std::runtime_error.
@@ -64,14 +82,24 @@ class TurnQueue {
   TurnQueue(const TurnQueue&) = delete;
   TurnQueue& operator=(const TurnQueue&) = delete;
 
-  // Gives the connection a turn in one of the next rounds. Throws std::bad_alloc.
-  void wait(std::shared_ptr<Connection> connection);
+  // A ticket of one place. Throws std::bad_alloc.
+  [[nodiscard]] static TurnTicket new_ticket() { return TurnTicket(1); }
+  // Gives the connection a turn in one of the next rounds. Takes the ticket's place until then.
+  void wait(TurnTicket& ticket, std::shared_ptr<Connection> connection) noexcept;
+
+  // Counts a long turn that nobody waited for.
+  void count_long_turn(std::chrono::nanoseconds time) noexcept;
+  // Whether these have had their time of this round: a connection of long turns is to wait.
+  [[nodiscard]] bool round_is_full() const { return time_in_round_ >= kMaxTimeInRound; }
 
  private:
   void give_turns();
+  void call_in_next_round() noexcept;
 
   const UniqueEvent next_round_;
-  std::deque<std::shared_ptr<Connection>> waiting_;
+  const UniqueEvent end_of_round_;
+  std::chrono::nanoseconds time_in_round_{0};
+  TurnTicket waiting_;
 };
 
 }  // namespace evpool

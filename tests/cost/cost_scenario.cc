@@ -182,7 +182,7 @@ class Scenario {
                          std::chrono::hours(1),
                          [] {},
                          std::chrono::hours(1)};
-  IoThread io_{dispatcher_, options_, log_, counts_, [] {}, [] {}};
+  IoThread io_{dispatcher_, options_, log_, counts_, [] {}, [] {}, [] {}};
   std::string requests_;
   std::array<char, 65'536> buffer_{};
 };

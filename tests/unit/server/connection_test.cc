@@ -201,6 +201,47 @@ TEST_F(ConnectionTest, a_drain_answers_what_a_turn_has_left) {
   }
 }
 
+TEST_F(ConnectionTest, a_drain_takes_no_more_than_its_share_of_a_peer_that_goes_on_sending) {
+  open();
+  std::string lines;
+  for (int i = 0; i < 10'000; ++i) lines += "no_such_job\n";
+  connection_->drain();
+  std::size_t sent_bytes = 0;
+  std::array<char, 65'536> answers;
+  // Whoever reads the answers could go on for ever.
+  turn_loop_until([&] {
+    sent_bytes += peer_.send_some(lines);
+    while (peer_.receive_now(answers) > 0) {
+    }
+    return connection_->gone() || sent_bytes > (std::size_t{256} << 20U) ||
+           connection_->is_lingering();
+  });
+  EXPECT_TRUE(connection_->gone() || connection_->is_lingering());
+}
+
+TEST_F(ConnectionTest, lines_beyond_those_that_may_be_in_flight_wait_and_are_not_busy) {
+  options_.max_in_flight_per_connection = 8;
+  open();
+  std::string lines = "hold first\n";
+  for (int i = 0; i < 100; ++i) lines += "upper x\n";
+  peer_.send(lines);
+  turn_loop_until([&] { return dispatcher_->in_flight() > 0; });
+  turn_loop();
+  gate_.open();
+  peer_.end_output();
+  turn_loop_until([&] { return connection_->gone(); });
+  std::string expected = "first\n";
+  for (int i = 0; i < 100; ++i) expected += "X\n";
+  EXPECT_EQ(peer_.receive_to_end(), expected);
+}
+
+TEST_F(ConnectionTest, one_over_the_limit_is_closed_after_a_refused_request_too) {
+  open(Connection::Kind::over_limit);
+  peer_.send(" no job name\n x\n");
+  turn_loop_until([&] { return connection_->is_lingering() || connection_->gone(); });
+  EXPECT_TRUE(peer_.receive_line().starts_with("ERR bad_request"));
+}
+
 // --- Stalling ------------------------------------------------------------------------------------
 
 TEST_F(ConnectionTest, every_request_completed_is_progress_though_writes_end_inside_the_next) {

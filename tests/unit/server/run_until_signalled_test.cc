@@ -94,6 +94,18 @@ TEST_F(ShutdownSignalsTest, say_that_their_thread_cannot_be_started_and_leave_no
   EXPECT_EQ(after.sa_handler, SIG_DFL);
 }
 
+TEST_F(ShutdownSignalsTest, change_nothing_when_they_are_ignored_at_the_end) {
+  Server server(local_options(), handlers());
+  {
+    ShutdownSignals signals(server);
+    signals.ignore();
+  }
+  for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) {
+    kill(getpid(), signal);
+    ::signal(signal, SIG_DFL);
+  }
+}
+
 TEST_F(ShutdownSignalsTest, leave_what_was_ignored_ignored_and_give_back_what_was_set) {
   Server server(local_options(), handlers());
   signal(SIGHUP, SIG_IGN);

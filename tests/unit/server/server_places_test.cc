@@ -105,6 +105,18 @@ TEST(ServerPlaces, of_many_silent_ones_over_the_limit_the_oldest_go_first) {
   server.drain();
 }
 
+TEST(ServerPlaces, an_idle_connection_of_another_io_thread_gives_way_too) {
+  ServerOptions options = with_places(1);
+  options.io_threads = 4;
+  RunningServer server(options);
+  Peer idle = Peer::tcp(server.tcp());
+  EXPECT_TRUE(is_served(idle));
+  Peer next = Peer::tcp(server.tcp());  // of the next thread
+  EXPECT_EQ(idle.receive_to_end(), "");
+  EXPECT_TRUE(is_served(next));
+  EXPECT_EQ(server.drain().statistics.connections_refused, 0U);
+}
+
 TEST(ServerPlaces, a_raw_connection_takes_an_idle_ones_place_too) {
   RunningServer server(with_places(1));
   Peer idle = Peer::tcp(server.tcp());
