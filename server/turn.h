@@ -24,11 +24,11 @@ class Connection;
 class TurnBudget {
  public:
   // More than a connection has in flight that keeps a server busy; as many brief requests take
-  // about a third of kMaxTime.
+  // about kMaxTime.
   static constexpr std::size_t kMaxRequests = 1024;
   // A full receive buffer, four times.
   static constexpr std::size_t kMaxBytes = std::size_t{256} << 10U;
-  static constexpr std::chrono::microseconds kMaxTime{200};
+  static constexpr std::chrono::microseconds kMaxTime{100};
 
   // Before the bytes are decoded. The clock is read for many bytes, or at every 64th request: most
   // turns are shorter, and read it never.
@@ -75,7 +75,7 @@ using TurnTicket = std::list<std::shared_ptr<Connection>>;
 class TurnQueue {
  public:
   // Of each round, for those that wait together, and for the long turns of others together.
-  static constexpr std::chrono::milliseconds kMaxTimeInRound{1};
+  static constexpr std::chrono::microseconds kMaxTimeInRound{250};
 
   // `loop` must outlive this. Throws std::runtime_error.
   explicit TurnQueue(EventLoop& loop);
