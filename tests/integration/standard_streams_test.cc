@@ -100,6 +100,16 @@ TEST(standard_streams, a_map_with_a_failing_line_prints_the_other_replies) {
   daemon.stop();
 }
 
+TEST(standard_streams, a_knee_is_reported_though_its_progress_cannot_be_written) {
+  Daemon daemon;
+  const Finished knee = in_shell("evpool-bench", "\"$0\" knee --server " + daemon.address("tcp") +
+                                                     " --from 100 --repeats 1 --duration 50ms "
+                                                     "--precision 50% --slo 'p99<10s' 2>/dev/full");
+  EXPECT_TRUE(knee.status == 0 || knee.status == 3) << knee.status;  // 3: the machine is too busy
+  EXPECT_TRUE(knee.output.starts_with("knee: ")) << knee.output;
+  daemon.stop();
+}
+
 TEST(standard_streams, a_server_serves_with_all_but_its_standard_output_closed) {
   Program daemon({"/bin/sh", "-c", "exec \"$0\" --tcp 127.0.0.1:0 --udp none <&- 2>&-",
                   built_program("evpoold")});
