@@ -27,7 +27,7 @@ struct FloorsRow {
 // Of rows that were begun, keeps the rounds in which every target was measured; drops the others.
 void keep_finished(std::vector<FloorsRow>& rows);
 
-// Both: `broke_off` says why not all rounds were measured; empty when they were.
+// In both functions `broke_off` says why some rounds were not measured; it is empty when all were.
 
 // What the figures must be read with, tables in Markdown, and the ratios in one line.
 void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows,

@@ -51,7 +51,7 @@ struct CallOptions {
 
 enum class CallState : std::uint8_t {
   replied,
-  timed_out,        // the job may or may not have run
+  timed_out,        // the job may or may not have run; it has not if there was never room for it
   connection_lost,  // likewise
   protocol_error,   // the peer is no evpool server; the connection is closed
 };
@@ -79,8 +79,8 @@ class Client {
   using RequestId = std::uint64_t;
 
   // Throws ConnectError, or std::bad_alloc. Over UDP there is nothing to connect to: a dead server
-  // shows when the first request is waited for. Only when the host has several addresses they are
-  // pinged, and one that answers is taken.
+  // shows when the first request is waited for. Exception: if the host has several addresses, the
+  // constructor pings them and uses the first that answers; it throws ConnectError when none does.
   explicit Client(const Address& server, const ClientOptions& options = {});
   ~Client();
   Client(Client&&) noexcept;
@@ -101,7 +101,8 @@ class Client {
   // Requests that are neither answered nor given up.
   [[nodiscard]] std::size_t in_flight() const;
 
-  // Whether the outcome is there, and not only the timeout over. Takes in what has arrived.
+  // Returns whether the request has an outcome: a reply, or a lost connection. A timeout alone does
+  // not count (see ready()). Receives what has arrived.
   [[nodiscard]] bool arrived(RequestId id);
 
   // Whether wait(id) would return at once. Takes in what has arrived.
@@ -110,8 +111,8 @@ class Client {
   // The outcome of a request, once. REQUIRES: `id` came from send() and was not waited for before.
   CallResult wait(RequestId id);
 
-  // As wait(), but the request's timeout counts anew whenever another request of this client ends:
-  // waiting behind one's own requests is not the job's time.
+  // As wait(), but the timeout restarts whenever another request of this client ends, so that
+  // waiting behind the client's own requests does not count.
   CallResult wait_in_turn(RequestId id);
 
   // Asks the server's I/O thread, past queue and workers, whether it is there.

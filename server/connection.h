@@ -5,9 +5,9 @@
 // owes it answers. close() frees the socket at once, whatever batches still hold; their answers
 // then go nowhere.
 //
-// Bounded: of a peer that does not read its replies, or, on an ordered stream, whose next reply is
-// not there yet, no more is decoded than max_output_bytes of replies and (ordered) as many
-// requests in flight as may be.
+// Bounded: decoding stops once more than max_output_bytes of replies wait, because the peer does
+// not read or an earlier reply is not there yet; on an ordered stream also at
+// max_in_flight_per_connection requests.
 #pragma once
 
 #include <atomic>

@@ -120,7 +120,7 @@ std::optional<int> parse_command_line(int argc, char** argv, DaemonOptions& opti
       ->check(CLI::Range(std::uint32_t{1}, UINT32_MAX))
       ->capture_default_str();
   app.add_option("--max-connections", server.max_connections,
-                 "TCP connections at a time; one more is answered busy")
+                 "TCP connections at a time; one more replaces an idle one or is answered busy")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20U))
       ->capture_default_str();
   app.add_option_function<std::string>(

@@ -5,7 +5,7 @@
 //     return evpool::Reply::ok("hello " + request.payload);
 //   });
 //   evpool::Server server({.tcp = {{"127.0.0.1", 0}}}, std::move(handlers));
-//   server.run();
+//   server.run();  // until drain(); see run_until_signalled.h for a program of its own
 //
 // Threads: one thread constructs, calls run() once, and destroys; it becomes the first I/O thread.
 // drain() and statistics() may be called from any thread while the server lives; drain() also from
@@ -52,17 +52,19 @@ struct ServerOptions {
   // Threads that receive: the one that calls run(), and this many less one of the server's own.
   // Connections and UDP peers are spread over them; the workers serve all.
   std::size_t io_threads = 1;
-  std::size_t queue_tasks = 16'384;
+  std::size_t queue_tasks = 16'384;  // jobs that may wait, of each priority; one more is busy
   std::string default_job = "upper";
 
   int receive_buffer_bytes = 4 << 20;  // asked of the kernel for each UDP socket
   // Whether datagrams of one peer and one size may go through the kernel as one buffer.
   bool udp_offload = true;
   std::uint32_t max_payload_bytes = kDefaultMaxPayloadBytes;
+  // TCP connections at a time. One more takes the place of an idle one; if none is idle, its first
+  // request is answered busy and it is closed (raw: closed at once).
   std::size_t max_connections = 10'000;
-  // One more is answered busy. Where replies keep the order of the requests (text, raw), an answer
-  // that waits for its turn is in flight, and the connection is not read from instead until half
-  // are answered.
+  // One more is answered busy. On ordered streams (text, raw) an answer that waits for an earlier
+  // one counts as in flight. At the limit the server stops reading instead of answering busy, and
+  // resumes when half are answered.
   std::size_t max_in_flight_per_connection = 8'192;
   // A connection with more than this waiting to be sent, or for its turn, is not read from until it
   // has been sent.
@@ -76,7 +78,8 @@ struct ServerOptions {
   // shutting_down, what runs is asked to stop.
   std::chrono::milliseconds drain_timeout{10'000};
 
-  // Called from any thread, must not throw or call the server. Empty: nothing is logged.
+  // Called from any thread. Must not block or call the server. If it throws, that line is lost.
+  // Empty: nothing is logged.
   std::function<void(LogLevel, std::string_view)> log = {};
 };
 

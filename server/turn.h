@@ -1,10 +1,10 @@
 // How the connections of a loop share it. One turn is work, not bytes: a few bytes can ask for much
 // (pings, empty lines, unknown jobs), so a turn ends by requests and by time, too.
 //
-// A connection whose turn ended before its input did has its next one from the TurnQueue, in the
-// loop's next round, and so has one whose turns are long when those of a round have taken their
-// share. Long turns so have a bounded time of each round, however many connections take them: who
-// sends a little is served in between. The loop's thread only.
+// If a turn ends with input left, the connection waits in the TurnQueue for the loop's next round.
+// A connection whose turns are long waits there, too, once long turns have used up their time in
+// this round. So long turns take a bounded time of each round, however many connections take them,
+// and a peer that sends little is served in between. The loop's thread only.
 #pragma once
 
 #include <chrono>
@@ -74,7 +74,8 @@ using TurnTicket = std::list<std::shared_ptr<Connection>>;
 
 class TurnQueue {
  public:
-  // Of each round, for those that wait together, and for the long turns of others together.
+  // Time in each round that all waiting connections share. Long turns that nobody waited for share
+  // as much again.
   static constexpr std::chrono::microseconds kMaxTimeInRound{250};
 
   // `loop` must outlive this. Throws std::runtime_error.
@@ -89,7 +90,8 @@ class TurnQueue {
 
   // Counts a long turn that nobody waited for.
   void count_long_turn(std::chrono::nanoseconds time) noexcept;
-  // Whether these have had their time of this round: a connection of long turns is to wait.
+  // Returns whether long turns have used up their time in this round. If so, a connection whose
+  // turns are long must wait.
   [[nodiscard]] bool round_is_full() const { return time_in_round_ >= kMaxTimeInRound; }
 
  private:

@@ -19,7 +19,8 @@ namespace evpool {
 // Throws std::invalid_argument.
 inline void check_options(const ThreadPoolOptions& options) {
   if (options.workers > ThreadPoolOptions::kMaxWorkers) {
-    refuse_options("of " + std::to_string(options.workers) + " workers: it must have 1 to " +
+    refuse_options("of " + std::to_string(options.workers) +
+                   " workers: it must have 0 (one for each usable CPU) to " +
                    std::to_string(ThreadPoolOptions::kMaxWorkers));
   }
   if (options.capacity_tasks < 1 || options.capacity_tasks > ThreadPoolOptions::kMaxCapacityTasks) {

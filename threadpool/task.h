@@ -6,9 +6,9 @@
 // returns a TaskOutcome says by it whether it found itself cancelled; other results are dropped.
 //
 // A callable with a member `bool retire() noexcept` gives up its place in a full queue: true means
-// that running it would do nothing, now and for ever; then it is destroyed, neither run nor
-// discarded. It is asked by a thread that adds to the pool, and must not use the pool itself. The
-// pool asks only after ThreadPool::count_spent_task.
+// that running it would never do anything; the pool then destroys it without running or discarding
+// it. It is asked by a thread that adds to the pool, and must not use the pool itself. The pool
+// asks only after ThreadPool::count_spent_task.
 //
 // A task must not end its thread, by pthread_exit or pthread_cancel: the process is aborted.
 #pragma once

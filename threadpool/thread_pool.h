@@ -14,9 +14,9 @@
 //
 // Bounded: `capacity_tasks` for each priority; besides, each worker holds up to 16 that it took
 // from a deep queue at once, and each of several up to 64 that its own tasks added. All memory is
-// had by create; adding and running allocate nothing. A cancelled future's task keeps nobody out:
-// whoever finds the queue full takes its place, and so does a TaskGroup's ticket that has nothing
-// to run any more. (In a queue of more than 4,096, once one task in 4,096 is such.)
+// had by create; adding and running allocate nothing. Cancelled tasks, and TaskGroup tickets with
+// nothing left to run, keep nobody out: an adder that finds the queue full removes them and uses
+// their places. (A queue of more than 4,096 tasks is swept only once one task in 4,096 is spent.)
 //
 // Each task that was added is run or discarded (task.h says how it learns of that), exactly once,
 // by the time drain or stop has returned.

@@ -151,10 +151,13 @@ TEST(Daemon, survives_running_out_of_descriptors_and_recovers) {
   std::vector<Peer> peers;
   Daemon daemon;
   ASSERT_EQ(prlimit(daemon.program().pid(), RLIMIT_NOFILE, &few, nullptr), 0);
-  for (int i = 0; i < 60; ++i) peers.push_back(Peer::tcp(daemon.port("tcp")));
+  for (int i = 0; i < 60; ++i) {
+    peers.push_back(Peer::tcp(daemon.port("tcp")));
+    static_cast<void>(peers.back().try_send("upper ali"));  // not idle
+  }
   // The last ones find no descriptor: they are closed at once instead of being left to wait.
   EXPECT_EQ(peers.back().receive_to_end(true), "");
-  peers.front().send("upper alive\n");
+  peers.front().send("ve\n");
   EXPECT_EQ(peers.front().receive_line(), "ALIVE\n");
   peers.erase(peers.begin() + 1, peers.end());
   for (bool served = false; !served && !HasFailure();) {
@@ -166,6 +169,23 @@ TEST(Daemon, survives_running_out_of_descriptors_and_recovers) {
   daemon.stop();
   EXPECT_NE(daemon.program().errors().find("cannot accept connections: Too many open files"),
             std::string::npos);
+}
+
+TEST(Daemon, an_idle_connection_gives_its_descriptor_to_a_new_one) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few = {.rlim_cur = 40, .rlim_max = before.rlim_max};
+  Daemon daemon;
+  ASSERT_EQ(prlimit(daemon.program().pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+  std::vector<Peer> peers;
+  for (int i = 0; i < 60; ++i) {
+    peers.push_back(Peer::tcp(daemon.port("tcp")));
+    peers.back().send("upper served\n");
+    EXPECT_EQ(peers.back().receive_line(), "SERVED\n");
+  }
+  EXPECT_EQ(peers.front().receive_to_end(), "");
+  peers.clear();
+  daemon.stop();
 }
 
 TEST(Daemon, help_names_every_flag_with_its_default) {

@@ -183,7 +183,8 @@ TEST(EvpoolPool, creation_that_fails_says_why_by_number_and_in_words) {
   };
   Calls calls;
   const Failure failures[] = {
-      {1025, 0, 0, EINVAL, "cannot create a pool of 1025 workers: it must have 1 to 1024"},
+      {1025, 0, 0, EINVAL,
+       "cannot create a pool of 1025 workers: it must have 0 (one for each usable CPU) to 1024"},
       {0, 16'777'217, 0, EINVAL,
        "cannot create a pool with a capacity of 16777217 tasks: it must be 1 to 16777216"},
       {0, 0, 1, EINVAL, "cannot give a worker a stack of 1 bytes"},
@@ -226,7 +227,8 @@ TEST(EvpoolPool, cuts_the_words_to_the_buffer_and_writes_nothing_beyond_it) {
   evpool_pool_options options{};
   options.struct_bytes = sizeof(options);
   options.workers = 1025;
-  const std::string words = "cannot create a pool of 1025 workers: it must have 1 to 1024";
+  const std::string words =
+      "cannot create a pool of 1025 workers: it must have 0 (one for each usable CPU) to 1024";
   evpool_pool* pool = nullptr;
   for (std::size_t bytes = 0; bytes <= words.size() + 2; ++bytes) {
     std::vector<char> error(words.size() + 3, '#');
