@@ -65,12 +65,14 @@ TEST(IoThreads, count_connections_against_one_bound) {
   std::vector<Peer> peers;
   for (int i = 0; i < 2; ++i) {
     peers.push_back(Peer::tcp(server.tcp()));
-    peers.back().send(request_frame(1, "echo", "in"));
-    EXPECT_EQ(peers.back().receive_frame().payload, "in");
+    peers.back().send(request_frame(1, "hold", "in"));  // not idle
+    server.gate.wait_until_entered();
   }
   Peer third = Peer::tcp(server.tcp());
   third.send(request_frame(1, "echo", "out"));
   EXPECT_EQ(third.receive_frame().header.status, Status::busy);
+  server.gate.open(2);
+  for (Peer& peer : peers) EXPECT_EQ(peer.receive_frame().payload, "in");
 }
 
 TEST(IoThreads, keep_the_udp_port_to_their_server) {
