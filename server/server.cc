@@ -57,6 +57,15 @@ ServerOptions checked(ServerOptions options, const Handlers& handlers) {
   return options;
 }
 
+// A handler may start programs, which inherit the mask, so workers block nothing. But
+// ThreadSanitizer holds a signal back on a thread that sleeps in a system call it does not know, as
+// an idle worker does; there the signals must go to other threads.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kBlockSignals = true;
+#else
+constexpr bool kBlockSignals = false;
+#endif
+
 // Writing to a connection that the peer has closed must be an error of that write and not the end
 // of the process. Blocks SIGPIPE in this thread while it lives, and takes with it those that came.
 class SigpipeBlocked {
@@ -101,8 +110,7 @@ class Server::Implementation {
              .thread_name = "evpool-worker",
              // What is left of a long batch is given back to wait behind all others.
              .own_tasks_first = false,
-             // A handler may start programs.
-             .block_signals = false,
+             .block_signals = kBlockSignals,
              .on_worker_start = [this](std::size_t) { use_libevent_log_until_thread_ends(log_); },
              .on_exception = {}},
             options_.default_timeout, [this] { look_if_drained(); }) {

