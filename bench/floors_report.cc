@@ -240,16 +240,6 @@ std::string fit_table(const std::vector<Sizes>& all) {
   return table.text();
 }
 
-std::vector<std::string> faults_of(const std::vector<FloorsRow>& rows) {
-  std::vector<std::string> faults;
-  for (const FloorsRow& row : rows) {
-    for (const std::string& fault : row.faults) {
-      faults.push_back(fmt::format("{}, {}", row.row.name, fault));
-    }
-  }
-  return faults;
-}
-
 // "13 rows: evpool/hop 0.78 to 2.19, hop/floor 0.58 to 1.08, evpool/floor 0.51 to 2.02"
 std::string essence_of(const std::vector<FloorsRow>& rows) {
   std::string text = fmt::format("{} row{}:", rows.size(), rows.size() == 1 ? "" : "s");

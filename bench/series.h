@@ -55,6 +55,15 @@ void show_series_progress(const std::string& what, int round, const SeriesOption
 // median, least, greatest, rounds; null for no values.
 [[nodiscard]] nlohmann::ordered_json spread_json(std::span<const double> values);
 
+// What was wrong with the runs of the rows: "tcp-50x16, the server: ..." for each.
+template <typename Row>
+[[nodiscard]] std::vector<std::string> faults_of(const std::vector<Row>& rows) {
+  std::vector<std::string> faults;
+  for (const Row& row : rows) {
+    for (const std::string& fault : row.faults) faults.push_back(row.row.name + ", " + fault);
+  }
+  return faults;
+}
 // What must be known before the figures: why the series broke off, and what was wrong with its
 // runs. Prints nothing when there is nothing.
 void print_troubles(const std::string& broke_off, const std::vector<std::string>& faults);

@@ -86,16 +86,6 @@ void keep_finished(std::vector<MeasuredRow>& rows) {
                 [](const MeasuredRow& row) { return row.cells.front().jobs_per_second.empty(); });
 }
 
-std::vector<std::string> faults_of(const std::vector<MeasuredRow>& rows) {
-  std::vector<std::string> faults;
-  for (const MeasuredRow& row : rows) {
-    for (const std::string& fault : row.faults) {
-      faults.push_back(fmt::format("{}, {}", row.row.name, fault));
-    }
-  }
-  return faults;
-}
-
 // "best in tcp-50x16: 2 workers, 1,077,053 jobs/s"
 std::string essence_of(const std::vector<MeasuredRow>& rows) {
   std::string text = "best in ";

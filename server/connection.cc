@@ -104,18 +104,16 @@ void Connection::close() {
 bool Connection::close_if_stalled(Clock::time_point now) {
   context_.loop.assert_in_loop_thread();
   const bool lingering = phase_ == Phase::lingering;
-  const bool vanished = has_vanished();
-  if (lingering && now < linger_until_ && !vanished) return false;
-  if (!lingering && !vanished && !is_stalled(now)) return false;
-  close();
-  return !lingering && !vanished;
+  const bool ended = lingering ? now >= linger_until_ : has_vanished();
+  const bool stalled = !lingering && !ended && is_stalled(now);
+  if (ended || stalled) close();
+  return stalled;
 }
 
 // While we do not wait for input, the loop does not tell us of a reset, nor of TCP's keep-alive.
 bool Connection::has_vanished() const {
   pollfd asked = {.fd = socket_.get(), .events = 0, .revents = 0};
-  const bool watched = phase_ == Phase::lingering || may_receive();
-  return !watched && poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0;
+  return !may_receive() && poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 // What is not received from it, it does not owe.

@@ -31,7 +31,6 @@ class Handlers {
   // "no job 'uper' (did you mean 'upper'?)"; the suggestion costs a comparison with each job.
   [[nodiscard]] std::string explain_missing(std::string_view name,
                                             bool with_suggestion = true) const;
-  [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
   // One line each, by name: "upper  the payload in upper case (ASCII)".
   [[nodiscard]] std::string list() const;

@@ -17,7 +17,6 @@
 #include "server/libevent_log.h"
 #include "server/listener.h"
 #include "server/log.h"
-#include "threadpool/usable_cpus.h"
 
 namespace evpool {
 namespace {
@@ -36,9 +35,6 @@ ServerOptions checked(ServerOptions options, const Handlers& handlers) {
   const auto require = [](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(fmt::format("cannot create a server: {}", what));
   };
-  if (options.workers == 0) {
-    options.workers = std::min(usable_cpus(), ThreadPoolOptions::kMaxWorkers);
-  }
   require(!options.tcp.empty() || !options.tcp_raw.empty() || !options.udp.empty(),
           "it needs an address to listen on");
   require(options.io_threads >= 1 && options.io_threads <= kMaxIoThreads,

@@ -27,7 +27,7 @@ void TurnQueue::wait(TurnTicket& ticket, std::shared_ptr<Connection> connection)
 void TurnQueue::count_long_turn(std::chrono::nanoseconds time) noexcept {
   // Made active now, it comes after all that is active already: libevent appends.
   if (time_in_round_.count() == 0) EventLoop::call(*end_of_round_);
-  time_in_round_ += time + std::chrono::nanoseconds(1);
+  time_in_round_ += time;
 }
 
 // By a timer: libevent would run an active event before it looks for what others have sent.

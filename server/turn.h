@@ -35,20 +35,17 @@ class TurnBudget {
   void count_received(std::size_t bytes) {
     bytes_ += bytes;
     if (bytes >= kBytesPerLook) look();
-    if (bytes_ >= kMaxBytes) is_last_receive_ = true;
   }
   void count_request() {
     if (++requests_ % kRequestsPerLook == 0) look();
   }
   // Whether no more may be decoded, and whether no more may be received.
   [[nodiscard]] bool spent() const { return spent_; }
-  [[nodiscard]] bool received_enough() const { return spent_ || is_last_receive_; }
+  [[nodiscard]] bool received_enough() const { return spent_ || bytes_ >= kMaxBytes; }
 
-  // How long the turn has taken; nothing if it was too short for the clock to be read.
-  [[nodiscard]] bool is_long() const { return requests_ >= kRequestsPerLook || looked_; }
-  [[nodiscard]] std::chrono::nanoseconds time_taken() const {
-    return looked_ ? Clock::now() - first_look_ : std::chrono::nanoseconds(0);
-  }
+  // Whether the turn was long enough for the clock to be read, and then how long it has taken.
+  [[nodiscard]] bool is_long() const { return looked_; }
+  [[nodiscard]] std::chrono::nanoseconds time_taken() const { return Clock::now() - first_look_; }
 
  private:
   static constexpr std::size_t kRequestsPerLook = 64;
@@ -63,7 +60,6 @@ class TurnBudget {
 
   std::size_t requests_ = 0;
   std::size_t bytes_ = 0;
-  bool is_last_receive_ = false;
   bool spent_ = false;
   bool looked_ = false;
   Clock::time_point first_look_{};
