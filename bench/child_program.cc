@@ -50,7 +50,7 @@ void become(char** arguments, pid_t parent, int guarded, int input, int output, 
   // The parent may have died before this took effect.
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(1);
   setpgid(0, 0);  // Ctrl-C is for the bench, which then stops its children
-  // What is started from here on may start programs of its own, so the group's guard comes first.
+  // From here on the child may start programs of its own, so the guard of its group must be there.
   char ignored = 0;
   if (read(guarded, &ignored, 1) != 1) _exit(1);
   sigset_t none;

@@ -54,7 +54,7 @@ class ChildProgram {
   [[nodiscard]] bool running();
   // As a shell's $?. REQUIRES: running() or stop() has seen its end.
   [[nodiscard]] int exit_status() const;
-  // What it has written to its standard output so far.
+  // Returns its standard output so far.
   [[nodiscard]] std::size_t output_bytes() const;
   [[nodiscard]] std::string output() const { return said(output_); }
   // Asks it and its group to end; kills what has not ended within five seconds. Returns when it is

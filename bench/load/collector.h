@@ -74,7 +74,7 @@ class Collector {
   LatencyHistogram latency_;
   LatencyHistogram lag_;
   std::vector<IntervalRow> series_;
-  // What the last row is made of, and the one before.
+  // The parts of the last row, and of the one before.
   IntervalPart last_;
   IntervalPart before_last_;
 };

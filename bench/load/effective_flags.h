@@ -1,4 +1,4 @@
-// What of a compiler's flags had an effect. Thread-safe.
+// Finds which of a compiler's flags had an effect. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace evpool::bench {
 
-// Of several optimisation levels the compiler takes the last one, and so does this: "-O2 -Wall -O3"
+// The compiler takes the last of several optimisation levels, and so does this: "-O2 -Wall -O3"
 // is "-Wall -O3". Words are separated by single spaces.
 [[nodiscard]] inline std::string effective_flags(const std::string& flags) {
   const auto is_level = [](const std::string& word) { return word.starts_with("-O"); };
