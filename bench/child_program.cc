@@ -247,7 +247,7 @@ bool ChildProgram::running() {
   return false;
 }
 
-// Of what has ended, and of what it has left behind in its group.
+// Ends what the child has left behind in its group, and takes its exit status.
 void ChildProgram::bury() {
   kill(-pid_, SIGKILL);
   while (waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {

@@ -29,7 +29,7 @@ void keep_finished(std::vector<FloorsRow>& rows);
 
 // In both functions `broke_off` says why some rounds were not measured; it is empty when all were.
 
-// What the figures must be read with, tables in Markdown, and the ratios in one line.
+// Prints the troubles, the tables in Markdown, and the ratios in one line.
 void print_floors_text(const SeriesOptions& options, const std::vector<FloorsRow>& rows,
                        const std::string& broke_off);
 // One object.

@@ -91,7 +91,7 @@ void find_broken_connections(const LoadResult& result, Faults& faults) {
   }
 }
 
-// Who asks for connections to be made anew asks for a load with all of them.
+// With --reconnect-every, a connection that could not be made anew is missing from the load.
 void find_failed_connects(const LoadResult& result, Faults& faults) {
   const Account& account = result.account;
   const std::uint64_t tries = account.reconnects + account.failed_connects;
