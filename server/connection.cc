@@ -53,9 +53,8 @@ Connection::Connection(ConnectionContext& context, Descriptor socket, Kind kind)
     : context_(context),
       kind_(kind),
       socket_(std::move(socket)),
-      readable_(context.loop.new_event(
-          socket_.get(), EV_READ | EV_PERSIST,
-          [](int, short, void* self) { static_cast<Connection*>(self)->on_readable(); }, this)),
+      readable_(context.loop.new_event<&Connection::on_readable>(socket_.get(),
+                                                                 EV_READ | EV_PERSIST, this)),
       output_(
           context.loop, socket_.get(),
           {.bytes = context.options.max_output_bytes,
@@ -74,7 +73,7 @@ void Connection::open() {
 
 void Connection::watch_readable() {
   if (EventLoop::watch(*readable_)) return;
-  context_.on_watch_failed(*this);
+  context_.on_watch_failed();
   close();
 }
 
@@ -268,6 +267,7 @@ void Connection::discard_input() {
 void Connection::decode(TurnBudget& budget) {
   Decoded decoded;
   undecoded_ = true;
+  bool at_bound = false;
   while (!budget.spent()) {
     const StreamCodec::Item item = codec_->next(decoded);
     if (item == StreamCodec::Item::need_more) {
@@ -282,21 +282,21 @@ void Connection::decode(TurnBudget& budget) {
       case StreamCodec::Item::ping:
         context_.on_ping();
         add_pong(decoded.request.header.id);
-        // Or pings would keep one alive that is only to be told.
-        if (kind_ == Kind::over_limit && phase_ == Phase::open) finish();
         break;
       case StreamCodec::Item::request:
-        if (!take_request(decoded.request)) return;
+        at_bound = !take_request(decoded.request);
         break;
       case StreamCodec::Item::refused:
       case StreamCodec::Item::broken:
         output_.expect_answer();
         context_.intake.refuse(*this, {.id = decoded.request.header.id},
                                std::move(decoded.refusal));
-        if (item == StreamCodec::Item::broken || kind_ == Kind::over_limit) finish();
+        if (item == StreamCodec::Item::broken) finish();
         break;
     }
-    if (phase_ != Phase::open) return;
+    // One over the limit is told once, or pings and the like would keep it.
+    if (kind_ == Kind::over_limit) finish();
+    if (at_bound || phase_ != Phase::open) return;
   }
 }
 
@@ -315,7 +315,6 @@ bool Connection::take_at_a_bound(const FrameView& request, std::size_t before) {
   if (kind_ == Kind::over_limit && context_.on_admission(*this)) kind_ = Kind::detect;
   if (kind_ == Kind::over_limit) {
     context_.intake.refuse(*this, to, refusal(Status::busy, "the server has too many connections"));
-    finish();
   } else if (before >= context_.options.max_in_flight_per_connection) {
     context_.intake.refuse(
         *this, to, refusal(Status::busy, "too many requests of this connection are unanswered"));
@@ -338,7 +337,6 @@ void Connection::on_end_of_input() {
 void Connection::pause_if_output_is_full() {
   if (phase_ != Phase::open || paused_ || !output_.is_full()) return;
   paused_ = true;
-  event_del(readable_.get());
 }
 
 // Receives no more requests; closes once all is answered and sent.

@@ -39,11 +39,11 @@ struct ConnectionContext {
   const ServerOptions& options;
   CodecOptions codec_options;
   TurnQueue& turns;
-  std::span<char> receive_buffer;                    // the loop's thread only, as all below
-  std::function<void(Connection&)> on_used;          // it begins a turn, or owes an answer
-  std::function<void(Connection&)> on_closed;        // once for each
-  std::function<bool(Connection&)> on_admission;     // over the limit: whether there is room now
-  std::function<void(Connection&)> on_watch_failed;  // the loop cannot serve it; errno says why
+  std::span<char> receive_buffer;                 // the loop's thread only, as all below
+  std::function<void(Connection&)> on_used;       // it begins a turn, or owes an answer
+  std::function<void(Connection&)> on_closed;     // once for each
+  std::function<bool(Connection&)> on_admission;  // over the limit: whether there is room now
+  std::function<void()> on_watch_failed;          // the loop cannot serve one; errno says why
   std::function<void()> on_ping;
   // Of the turn under way, not yet sent. With room from the start: they are given without memory.
   static constexpr std::size_t kMaxPongBytes = std::size_t{16} << 10U;

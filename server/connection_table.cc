@@ -59,11 +59,9 @@ ConnectionTable::ConnectionTable(EventLoop& loop, Intake& intake, const ServerOp
                .on_used = [this](Connection& connection) { move_to_end(connection); },
                .on_closed = [this](Connection& connection) { on_closed(connection); },
                .on_admission = [this](Connection& connection) { return admit(connection); },
-               .on_watch_failed = [this](Connection&) { on_watch_failed(); },
+               .on_watch_failed = [this] { on_watch_failed(); },
                .on_ping = [this] { counts_.pings.fetch_add(1, std::memory_order_relaxed); }},
-      sweep_timer_(loop.new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* self) { static_cast<ConnectionTable*>(self)->sweep(); }, this)) {}
+      sweep_timer_(loop.new_event<&ConnectionTable::sweep>(-1, EV_PERSIST, this)) {}
 
 ConnectionTable::~ConnectionTable() { close_all(); }
 

@@ -60,9 +60,7 @@ event_base* new_base() {
 EventLoop::EventLoop()
     : base_(new_base()),
       thread_(std::this_thread::get_id()),
-      wake_up_(new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* loop) { static_cast<EventLoop*>(loop)->call_posted(); }, this)) {}
+      wake_up_(new_event<&EventLoop::call_posted>(-1, EV_PERSIST, this)) {}
 
 EventLoop::~EventLoop() {
   adopt();

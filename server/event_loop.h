@@ -53,6 +53,18 @@ class EventLoop {
   // Throws std::runtime_error. `flags` as for event_new; the event is not added yet.
   [[nodiscard]] UniqueEvent new_event(int descriptor, short flags, event_callback_fn callback,
                                       void* argument) const;
+  // The same, calling a method of the owner, which must outlive the event:
+  // new_event<&Owner::method>(-1, EV_PERSIST, this).
+  template <auto kMethod, typename Owner>
+  [[nodiscard]] UniqueEvent new_event(int descriptor, short flags, Owner* owner) const {
+    return new_event(
+        descriptor, flags,
+        [](int, short, void* argument) {
+          static_cast<void>((static_cast<Owner*>(argument)->*kMethod)());
+        },
+        owner);
+  }
+
   // Begins to wait for an event that new_event made of a descriptor; again is no change. False, and
   // errno says why, if the kernel refuses: then nothing will ever be heard of the descriptor.
   [[nodiscard]] static bool watch(event& descriptor_event);

@@ -42,8 +42,7 @@ void keep_payload(const FrameView& request, JobBatch& batch, Job& job) {
 Intake::Intake(EventLoop& loop, Dispatcher& dispatcher)
     : loop_(loop),
       dispatcher_(dispatcher),
-      end_of_round_(loop.new_event(
-          -1, 0, [](int, short, void* self) { static_cast<Intake*>(self)->submit(); }, this)) {
+      end_of_round_(loop.new_event<&Intake::submit>(-1, 0, this)) {
   for (std::vector<Task>& tasks : tasks_) tasks.reserve(kMaxTasks);
 }
 

@@ -18,16 +18,9 @@ IoThread::IoThread(Dispatcher& dispatcher, const ServerOptions& options, const L
       intake_(loop_, dispatcher),
       connections_(
           loop_, intake_, options, log, counts, [this] { on_no_connection(); }, std::move(on_full)),
-      make_room_(loop_.new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* self) { static_cast<IoThread*>(self)->connections_.make_room(); },
-          this)),
-      drain_(loop_.new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* self) { static_cast<IoThread*>(self)->begin_drain(); }, this)),
-      exit_(loop_.new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* self) { static_cast<IoThread*>(self)->loop_.exit(); }, this)) {}
+      make_room_(loop_.new_event<&ConnectionTable::make_room>(-1, EV_PERSIST, &connections_)),
+      drain_(loop_.new_event<&IoThread::begin_drain>(-1, EV_PERSIST, this)),
+      exit_(loop_.new_event<&EventLoop::exit>(-1, EV_PERSIST, &loop_)) {}
 
 IoThread::~IoThread() {
   finish();

@@ -33,11 +33,9 @@ Listener::Listener(EventLoop& loop, Take take, MakeRoom make_room, ConnectionCou
       socket_(std::move(socket)),
       raw_(raw),
       reserve_(open_reserve()),
-      acceptable_(loop.new_event(
-          socket_.get(), EV_READ | EV_PERSIST,
-          [](int, short, void* self) { static_cast<Listener*>(self)->accept_some(); }, this)),
-      resume_timer_(loop.new_event(
-          -1, 0, [](int, short, void* self) { static_cast<Listener*>(self)->resume(); }, this)) {
+      acceptable_(
+          loop.new_event<&Listener::accept_some>(socket_.get(), EV_READ | EV_PERSIST, this)),
+      resume_timer_(loop.new_event<&Listener::resume>(-1, 0, this)) {
   if (!EventLoop::watch(*acceptable_)) {
     throw std::system_error(errno, std::generic_category(), "cannot wait for connections");
   }

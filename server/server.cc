@@ -119,29 +119,16 @@ class Server::Implementation {
     for (Descriptor& socket : tcp_) add_listener(std::move(socket), false);
     for (Descriptor& socket : tcp_raw_) add_listener(std::move(socket), true);
     for (Descriptor& socket : udp_) add_endpoints(std::move(socket));
-    drain_ = first_loop().new_event(
-        -1, EV_PERSIST,
-        [](int, short, void* self) { static_cast<Implementation*>(self)->begin_drain(); }, this);
-    look_if_drained_ = first_loop().new_event(
-        -1, EV_PERSIST,
-        [](int, short, void* self) { static_cast<Implementation*>(self)->exit_when_drained(); },
-        this);
-    memory_is_worth_a_look_ = first_loop().new_event(
-        -1, EV_PERSIST,
-        [](int, short, void* self) { static_cast<Implementation*>(self)->look_later(); }, this);
-    memory_timer_ = first_loop().new_event(
-        -1, 0, [](int, short, void* self) { static_cast<Implementation*>(self)->look_at_memory(); },
-        this);
+    drain_ = first_loop().new_event<&Implementation::begin_drain>(-1, EV_PERSIST, this);
+    look_if_drained_ =
+        first_loop().new_event<&Implementation::exit_when_drained>(-1, EV_PERSIST, this);
+    memory_is_worth_a_look_ =
+        first_loop().new_event<&Implementation::look_later>(-1, EV_PERSIST, this);
+    memory_timer_ = first_loop().new_event<&Implementation::look_at_memory>(-1, 0, this);
     dispatcher_.spare_bodies().memory().set_owner(
         [this] { EventLoop::call(*memory_is_worth_a_look_); });
-    drain_timer_ = first_loop().new_event(
-        -1, 0,
-        [](int, short, void* self) { static_cast<Implementation*>(self)->on_drain_timeout(); },
-        this);
-    grace_timer_ = first_loop().new_event(
-        -1, 0,
-        [](int, short, void* self) { static_cast<Implementation*>(self)->first_loop().exit(); },
-        this);
+    drain_timer_ = first_loop().new_event<&Implementation::on_drain_timeout>(-1, 0, this);
+    grace_timer_ = first_loop().new_event<&EventLoop::exit>(-1, 0, &first_loop());
     for (std::size_t i = 1; i < io_threads_.size(); ++i) {
       io_threads_[i]->start(fmt::format("evpool-io-{}", i + 1));
     }

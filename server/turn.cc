@@ -8,15 +8,8 @@
 namespace evpool {
 
 TurnQueue::TurnQueue(EventLoop& loop)
-    : next_round_(loop.new_event(
-          -1, 0, [](int, short, void* self) { static_cast<TurnQueue*>(self)->give_turns(); },
-          this)),
-      end_of_round_(loop.new_event(
-          -1, EV_PERSIST,
-          [](int, short, void* self) {
-            static_cast<TurnQueue*>(self)->time_in_round_ = std::chrono::nanoseconds(0);
-          },
-          this)) {}
+    : next_round_(loop.new_event<&TurnQueue::give_turns>(-1, 0, this)),
+      end_of_round_(loop.new_event<&TurnQueue::end_round>(-1, EV_PERSIST, this)) {}
 
 void TurnQueue::wait(TurnTicket& ticket, std::shared_ptr<Connection> connection) noexcept {
   if (waiting_.empty()) call_in_next_round();

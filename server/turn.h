@@ -92,6 +92,7 @@ class TurnQueue {
 
  private:
   void give_turns();
+  void end_round() { time_in_round_ = std::chrono::nanoseconds(0); }
   void call_in_next_round() noexcept;
 
   const UniqueEvent next_round_;

@@ -32,9 +32,7 @@ UdpEndpoint::UdpEndpoint(EventLoop& loop, Intake& intake, const ServerOptions& o
       options_(options),
       own_ports_(own_ports),
       socket_(std::move(socket)),
-      readable_(loop.new_event(
-          socket_.get(), EV_READ | EV_PERSIST,
-          [](int, short, void* self) { static_cast<UdpEndpoint*>(self)->take_turn(); }, this)),
+      readable_(loop.new_event<&UdpEndpoint::take_turn>(socket_.get(), EV_READ | EV_PERSIST, this)),
       receiver_(socket_, options.udp_offload),
       offload_(options.udp_offload) {}
 

@@ -58,7 +58,7 @@ class ConnectionTest : public testing::Test {
         .on_used = [](Connection&) {},
         .on_closed = [](Connection&) {},
         .on_admission = [](Connection&) { return false; },
-        .on_watch_failed = [this](Connection&) { ++watches_failed_; },
+        .on_watch_failed = [this] { ++watches_failed_; },
         .on_ping = [this] { ++pings_; }});
   }
   ~ConnectionTest() override {
