@@ -136,7 +136,7 @@ class Messages {
     while (end < replies_.marks.size() && end - begin < kMaxSegments &&
            size_of(end) <= segment_bytes && size_of(end) > 0 &&
            replies_.marks[end].end - begin_of(begin) <= kMaxDatagramBytes &&
-           std::memcmp(&replies_.peers[end], &peer, peer.size()) == 0) {
+           replies_.peers[end] == peer) {
       ++end;
       if (size_of(end - 1) < segment_bytes) break;
     }

@@ -92,15 +92,13 @@ void Intake::refuse(ReplyPath& path, const ReplyTo& to, Reply reply) noexcept {
   loop_.assert_in_loop_thread();
   wake_at_end_of_round();
   if (refused_path_.get() != &path || refusals_.count() == JobBatch::kMaxJobs) {
-    send_refusals();
-    refused_path_ = path.shared_from_this();
+    begin_refusals(path);
   }
   try {
     path.encode(to, reply, refusals_);
   } catch (const std::bad_alloc&) {
     refusals_.drop_unmarked();
-    send_refusals();
-    refused_path_ = path.shared_from_this();
+    begin_refusals(path);
     append_short_answer(path, to, reply, refusals_);
   }
   dispatcher_.count_refused(reply.status);
@@ -142,6 +140,11 @@ void Intake::wake_at_end_of_round() {
   round_began_at_ = Clock::now();
   // Made active now, it comes after all that is active already: libevent appends.
   event_active(end_of_round_.get(), EV_TIMEOUT, 0);
+}
+
+void Intake::begin_refusals(ReplyPath& path) {
+  send_refusals();
+  refused_path_ = path.shared_from_this();
 }
 
 void Intake::send_refusals() {

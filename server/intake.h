@@ -53,6 +53,7 @@ class Intake {
   void wake_at_end_of_round();
   void open_batch(ReplyPath& path, TaskPriority priority);
   void close_batch();
+  void begin_refusals(ReplyPath& path);
   void send_refusals();
 
   EventLoop& loop_;

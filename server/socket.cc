@@ -12,7 +12,6 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 
 namespace evpool {
 namespace {
@@ -51,11 +50,6 @@ std::string zone_of(const PeerAddress& address) {
   return fmt::format("%{}", address.ipv6.sin6_scope_id);
 }
 
-// Of one that was zero before its address was put there.
-std::string_view bytes(const PeerAddress& address) {
-  return {reinterpret_cast<const char*>(&address), sizeof(address)};
-}
-
 // The host's addresses, each once.
 std::vector<PeerAddress> look_up(const char* name, const Address& address, Transport transport) {
   addrinfo hints{};
@@ -70,10 +64,7 @@ std::vector<PeerAddress> look_up(const char* name, const Address& address, Trans
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
     PeerAddress place{};
     std::memcpy(&place, entry->ai_addr, std::min<std::size_t>(entry->ai_addrlen, sizeof(place)));
-    const auto is_same = [&place](const PeerAddress& other) {
-      return bytes(other) == bytes(place);
-    };
-    if (std::none_of(places.begin(), places.end(), is_same)) places.push_back(place);
+    if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
   }
   return places;
 }

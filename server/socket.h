@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,9 @@ union PeerAddress {
 
   [[nodiscard]] socklen_t size() const {
     return any.sa_family == AF_INET6 ? sizeof(ipv6) : sizeof(ipv4);
+  }
+  friend bool operator==(const PeerAddress& one, const PeerAddress& other) {
+    return std::memcmp(&one, &other, other.size()) == 0;
   }
   [[nodiscard]] bool is_loopback() const;
   [[nodiscard]] std::uint16_t port() const;
