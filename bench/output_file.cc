@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "console/write_fully.h"
+
 namespace evpool::bench {
 namespace {
 
@@ -20,14 +22,7 @@ bool write_bytes(int descriptor, const std::string& text) {
   struct stat status {};
   if (fstat(descriptor, &status) != 0) return false;
   if (S_ISREG(status.st_mode) && ftruncate(descriptor, 0) != 0) return false;
-  std::size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t bytes = ::write(descriptor, text.data() + written, text.size() - written);
-    if (bytes < 0 && errno == EINTR) continue;
-    if (bytes < 0) return false;
-    written += static_cast<std::size_t>(bytes);
-  }
-  return true;
+  return write_fully(descriptor, text) == text.size();
 }
 
 }  // namespace

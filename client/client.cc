@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <random>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -16,6 +15,7 @@
 
 #include "client/datagram_budget.h"
 #include "client/poll_until.h"
+#include "client/random_id.h"
 #include "client/transport.h"
 #include "protocol/duration.h"
 #include "protocol/frame.h"
@@ -49,11 +49,6 @@ constexpr std::size_t kReceiveBufferBytes = std::size_t{8} << 20U;
 // How long to leave the kernel alone when it has no memory for a datagram.
 constexpr std::chrono::milliseconds kNoBufferPause{1};
 
-std::uint64_t random_id() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32U) | device();
-}
-
 std::string explain_errno(int error) {
   return std::strerror(error);  // NOLINT(concurrency-mt-unsafe): glibc's is
 }
@@ -82,37 +77,18 @@ class Client::Implementation {
                                   (options_.udp ? " bytes does not fit a datagram; use TCP"
                                                 : " bytes does not fit a frame"));
     }
-    const RequestId id = next_id_++;
-    const Start start = begin(options.timeout, frame_bytes);
-    if (!start.has_room) {
-      results_.emplace(id, timed_out(start));  // without having been sent
-      return id;
-    }
-    std::string datagram;
-    std::string& frame = options_.udp ? datagram : unsent_;
-    frame.reserve(frame.size() + frame_bytes);  // so that half a frame is never appended
-    Pending& pending = add(id, FrameType::reply, start, frame_bytes);
-    append_request(id, job, payload, left_on_wire(start), options.priority, frame);
-    pending.datagram = std::move(datagram);
-    finish_start(pending, options.idempotent);
-    return id;
+    return start_request(FrameType::reply, options.timeout, frame_bytes, options.idempotent,
+                         [&](RequestId id, const Start& start, std::string& out) {
+                           append_request(id, job, payload, left_on_wire(start), options.priority,
+                                          out);
+                         });
   }
 
   RequestId send_ping(std::chrono::milliseconds timeout) {
-    const RequestId id = next_id_++;
-    const Start start = begin(timeout, kFrameHeaderBytes);
-    if (!start.has_room) {
-      results_.emplace(id, timed_out(start));
-      return id;
-    }
-    std::string datagram;
-    std::string& frame = options_.udp ? datagram : unsent_;
-    frame.reserve(frame.size() + kFrameHeaderBytes);
-    Pending& pending = add(id, FrameType::pong, start, kFrameHeaderBytes);
-    append_header({.type = FrameType::ping, .id = id}, frame);
-    pending.datagram = std::move(datagram);
-    finish_start(pending, true);
-    return id;
+    return start_request(FrameType::pong, timeout, kFrameHeaderBytes, true,
+                         [](RequestId id, const Start&, std::string& out) {
+                           append_header({.type = FrameType::ping, .id = id}, out);
+                         });
   }
 
   [[nodiscard]] bool has_room(std::size_t frame_bytes) const {
@@ -192,6 +168,26 @@ class Client::Implementation {
     [[nodiscard]] Clock::time_point begun_at() const { return deadline - timeout; }
   };
   using PendingRequests = std::unordered_map<RequestId, Pending>;
+
+  // Sends the frame that `append` makes, of frame_bytes, to be answered by a frame of this type.
+  template <typename Append>
+  RequestId start_request(FrameType answer, std::chrono::milliseconds timeout,
+                          std::size_t frame_bytes, bool idempotent, Append append) {
+    const RequestId id = next_id_++;
+    const Start start = begin(timeout, frame_bytes);
+    if (!start.has_room) {
+      results_.emplace(id, timed_out(start));  // without having been sent
+      return id;
+    }
+    std::string datagram;
+    std::string& out = options_.udp ? datagram : unsent_;
+    out.reserve(out.size() + frame_bytes);  // so that half a frame is never appended
+    Pending& pending = add(id, answer, start, frame_bytes);
+    append(id, start, out);
+    pending.datagram = std::move(datagram);
+    finish_start(pending, idempotent);
+    return id;
+  }
 
   // Waits until there is room for one more.
   Start begin(std::chrono::milliseconds timeout, std::size_t frame_bytes) {

@@ -7,12 +7,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "client/poll_until.h"
+#include "client/random_id.h"
 #include "protocol/frame.h"
 
 namespace evpool {
@@ -89,8 +89,7 @@ class Race {
       error_ = errno;
       give_up(attempts_.size() - 1);
     } else if (udp_ && addresses_.size() > 1) {
-      std::random_device random;
-      attempt.ping_id = (std::uint64_t{random()} << 32U) | random();
+      attempt.ping_id = random_id();
       ping(attempt);
     } else if (udp_) {
       win(attempts_.size() - 1);

@@ -1,11 +1,12 @@
 #include "client/output.h"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+
+#include "console/write_fully.h"
 
 namespace evpool {
 namespace {
@@ -33,20 +34,8 @@ void Output::flush() { write_all(buffer_); }
 
 // Writes the bytes, which are those of the replies of ends_.
 void Output::write_all(std::string_view bytes) {
-  std::size_t written = 0;
-  int error = 0;
-  while (written < bytes.size() && error == 0) {
-    const ssize_t taken = write(descriptor_, &bytes[written], bytes.size() - written);
-    if (taken >= 0) {
-      written += static_cast<std::size_t>(taken);
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      // Whoever shares the descriptor with us has made it non-blocking.
-      pollfd waiting = {.fd = descriptor_, .events = POLLOUT, .revents = 0};
-      poll(&waiting, 1, -1);
-    } else if (errno != EINTR) {
-      error = errno;
-    }
-  }
+  const std::size_t written = write_fully(descriptor_, bytes);
+  const int error = written < bytes.size() ? errno : 0;
   written_replies_ += static_cast<std::size_t>(
       std::upper_bound(ends_.begin(), ends_.end(), written) - ends_.begin());
   ends_.clear();

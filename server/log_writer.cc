@@ -1,17 +1,15 @@
 #include "server/log_writer.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "console/write_fully.h"
 #include "threadpool/futex.h"
 #include "threadpool/mutex.h"
 #include "threadpool/thread_attributes.h"
@@ -23,18 +21,7 @@ constexpr std::chrono::seconds kLastFlush{1};
 
 // Gives up at an error: there is nowhere to say it.
 void write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      // Somebody who shares it has made it non-blocking.
-      pollfd room = {.fd = descriptor, .events = POLLOUT, .revents = 0};
-      poll(&room, 1, -1);
-      continue;
-    }
-    if (written <= 0) return;
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
+  static_cast<void>(write_fully(descriptor, bytes));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ declare -A libraries=(
   [bench]="fmt/"
 )
 # The programs' own sources may also use these.
-programs='^(server/(main|daemon_options)\.(cc|h)|client/(main|arguments|command_options|command_line|commands|map_command|outcome|output|session)\.(cc|h)|bench/([a-z_]+|pool/[a-z_]+)\.(cc|h))$'
+programs='^(server/(main|daemon_options|log_writer)\.(cc|h)|client/(main|arguments|command_options|command_line|commands|map_command|outcome|output|session)\.(cc|h)|bench/([a-z_]+|pool/[a-z_]+)\.(cc|h))$'
 # What the programs have in common is not for the libraries.
 program_folders=console
 # The last ones are the peers of the pool's benchmark.
