@@ -10,11 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "client/name_lookup.h"
 #include "client/poll_until.h"
 
 namespace evpool::bench {
@@ -25,10 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kLongestWait{500};
 
 enum class Probed : std::uint8_t { answered, silent, refused };
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
 
 class Descriptor {
  public:
@@ -45,9 +42,10 @@ class Descriptor {
 };
 
 // An error of any kind is as good as a refusal: nothing gets there.
-Probed probe(const addrinfo& to, const std::string& datagram, std::chrono::milliseconds longest) {
-  const Descriptor socket(::socket(to.ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (socket.get() < 0 || connect(socket.get(), to.ai_addr, to.ai_addrlen) != 0 ||
+Probed probe(const SocketAddress& to, const std::string& datagram,
+             std::chrono::milliseconds longest) {
+  const Descriptor socket(::socket(to.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0 || connect(socket.get(), to.get(), to.size) != 0 ||
       send(socket.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) < 0) {
     return Probed::refused;
   }
@@ -62,10 +60,10 @@ Probed probe(const addrinfo& to, const std::string& datagram, std::chrono::milli
   return Probed::silent;
 }
 
-std::optional<Address> in_digits(const addrinfo& from, std::uint16_t port) {
+std::optional<Address> in_digits(const SocketAddress& from, std::uint16_t port) {
   std::array<char, NI_MAXHOST> host{};
-  if (getnameinfo(from.ai_addr, from.ai_addrlen, host.data(), host.size(), nullptr, 0,
-                  NI_NUMERICHOST) != 0) {
+  if (getnameinfo(from.get(), from.size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) !=
+      0) {
     return std::nullopt;
   }
   return Address{host.data(), port};
@@ -75,22 +73,20 @@ std::optional<Address> in_digits(const addrinfo& from, std::uint16_t port) {
 
 Address answering_address(const Address& server, const Dialect& dialect,
                           std::chrono::milliseconds timeout) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found) != 0) {
+  std::vector<SocketAddress> addresses;
+  try {
+    addresses = look_up(server, timeout);
+  } catch (const std::runtime_error&) {
     return server;  // whoever connects to it says why
   }
-  const std::unique_ptr<addrinfo, FreeAddresses> addresses(found);
-  if (found->ai_next == nullptr) return server;
+  if (addresses.size() == 1) return server;
 
   const std::string datagram = dialect.datagram_probe();
   std::optional<Address> silent;
-  for (const addrinfo* to = found; to != nullptr; to = to->ai_next) {
-    const Probed probed = probe(*to, datagram, std::min(timeout, kLongestWait));
+  for (const SocketAddress& to : addresses) {
+    const Probed probed = probe(to, datagram, std::min(timeout, kLongestWait));
     if (probed == Probed::refused) continue;
-    const std::optional<Address> address = in_digits(*to, server.port);
+    const std::optional<Address> address = in_digits(to, server.port);
     if (!address) continue;
     if (probed == Probed::answered) return *address;
     if (!silent) silent = address;

@@ -12,7 +12,8 @@ namespace evpool::bench {
 // `server` itself, when it has one address only or cannot be looked up. Otherwise sends the
 // dialect's probe to one address after the other, and returns the first, in digits, from which
 // something comes back; if nothing does, the first that did not refuse it. Waits at most `timeout`
-// or half a second for each, whichever is shorter. Throws std::runtime_error when all refuse.
+// or half a second for each, whichever is shorter, and `timeout` for looking the name up. Throws
+// std::runtime_error when all refuse.
 [[nodiscard]] Address answering_address(const Address& server, const Dialect& dialect,
                                         std::chrono::milliseconds timeout);
 
