@@ -859,34 +859,5 @@ TEST(FrameSplitter, tells_any_bytes_that_are_no_frames_as_malformed_once) {
   }
 }
 
-// Bytes in a buffer that is overwritten as soon as they are held.
-TEST(FrameSplitter, held_input_outlives_the_buffer_it_was_pushed_from) {
-  std::string stream;
-  for (std::uint64_t id = 0; id < 100; ++id) {
-    append_request(id, "job", std::string(id % 7, 'p'), 0, Priority::normal, stream);
-  }
-  FrameSplitter splitter(1000);
-  std::uint64_t next_id = 0;
-  std::string buffer;
-  for (std::size_t at = 0; at < stream.size(); at += 150) {  // each push ends inside a frame
-    buffer = stream.substr(at, 150);
-    splitter.push(buffer);
-    Frame frame;
-    for (int taken = 0;; ++taken) {
-      if (taken % 2 == 1) {
-        splitter.hold_input();
-        std::fill(buffer.begin(), buffer.end(), '!');
-      }
-      const FrameSplitter::Item item = splitter.next(frame);
-      if (item == FrameSplitter::Item::need_more) break;
-      ASSERT_EQ(item, FrameSplitter::Item::frame) << next_id;
-      ASSERT_EQ(frame.header.id, next_id);
-      ASSERT_EQ(frame.payload, std::string(next_id % 7, 'p'));
-      ++next_id;
-    }
-  }
-  EXPECT_EQ(next_id, 100U);
-}
-
 }  // namespace
 }  // namespace evpool

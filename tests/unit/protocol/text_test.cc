@@ -380,30 +380,6 @@ TEST(LineSplitter, gives_the_same_of_any_stream_of_long_lines) {
   }
 }
 
-// Bytes in a buffer that is overwritten as soon as they are held.
-TEST(LineSplitter, held_input_outlives_the_buffer_it_was_pushed_from) {
-  std::string stream;
-  for (int line = 0; line < 200; ++line) stream += "line " + std::to_string(line) + "\n";
-  LineSplitter splitter;
-  int next_line = 0;
-  std::string buffer;
-  for (std::size_t at = 0; at < stream.size(); at += 45) {  // each push ends inside a line
-    buffer = stream.substr(at, 45);
-    splitter.push(buffer);
-    std::string_view line;
-    for (int taken = 0;; ++taken) {
-      if (taken % 2 == 1) {
-        splitter.hold_input();
-        std::fill(buffer.begin(), buffer.end(), '!');
-      }
-      if (splitter.next(line) == LineSplitter::Item::need_more) break;
-      ASSERT_EQ(line, "line " + std::to_string(next_line));
-      ++next_line;
-    }
-  }
-  EXPECT_EQ(next_line, 200);
-}
-
 TEST(LineSplitter, passes_over_empty_lines_however_many_and_however_ended) {
   LineSplitter splitter;
   const std::string bytes = std::string(1000, '\n') + "\r\n\r\n\na\n\r\nb\r\n\r";

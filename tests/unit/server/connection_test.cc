@@ -100,6 +100,16 @@ class ConnectionTest : public testing::Test {
     return connection_->close_if_stalled(now_);
   }
 
+  // REQUIRES: the peer is owed the answer of `hold`.
+  void expect_reset_to_be_noticed() {
+    turn_loop_until([&] { return dispatcher_->in_flight() == 1; });
+    EXPECT_FALSE(stalled_after(10s));
+    peer_.reset();
+    EXPECT_FALSE(stalled_after(1s)) << "it did not stall";
+    EXPECT_TRUE(connection_->gone());
+    gate_.open();
+  }
+
   ServerOptions options_;
   Gate gate_;
   Descriptor listener_;
@@ -333,24 +343,14 @@ TEST_F(ConnectionTest, a_half_closed_peer_that_vanishes_is_noticed) {
   open();
   peer_.send(request_frame(1, "hold", "for nobody"));
   peer_.end_output();
-  turn_loop_until([&] { return dispatcher_->in_flight() == 1; });
-  EXPECT_FALSE(stalled_after(10s));
-  peer_.reset();
-  EXPECT_FALSE(stalled_after(1s)) << "it did not stall";
-  EXPECT_TRUE(connection_->gone());
-  gate_.open();
+  expect_reset_to_be_noticed();
 }
 
 TEST_F(ConnectionTest, a_peer_that_vanishes_while_it_is_not_received_from_is_noticed) {
   options_.max_in_flight_per_connection = 1;
   open();
   peer_.send("hold first\nupper more\n");  // of an ordered stream no more is received now
-  turn_loop_until([&] { return dispatcher_->in_flight() == 1; });
-  EXPECT_FALSE(stalled_after(10s));
-  peer_.reset();
-  EXPECT_FALSE(stalled_after(1s)) << "it did not stall";
-  EXPECT_TRUE(connection_->gone());
-  gate_.open();
+  expect_reset_to_be_noticed();
 }
 
 // --- Idleness ------------------------------------------------------------------------------------

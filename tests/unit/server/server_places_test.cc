@@ -22,6 +22,17 @@ bool is_served(Peer& peer) {
   return peer.receive_frame().header.status == Status::ok;
 }
 
+// Two peers that are owed an answer, until the server's gate opens for them.
+std::vector<Peer> two_in_flight(RunningServer& server) {
+  std::vector<Peer> peers;
+  for (int i = 0; i < 2; ++i) {
+    peers.push_back(Peer::tcp(server.tcp()));
+    peers.back().send(request_frame(1, "hold", ""));
+    server.gate.wait_until_entered();
+  }
+  return peers;
+}
+
 TEST(ServerPlaces, a_new_connection_takes_the_place_of_the_one_idle_for_longest) {
   RunningServer server(with_places(3));
   std::vector<Peer> peers;
@@ -42,12 +53,7 @@ TEST(ServerPlaces, a_new_connection_takes_the_place_of_the_one_idle_for_longest)
 
 TEST(ServerPlaces, nobody_who_is_owed_an_answer_loses_his_place) {
   RunningServer server(with_places(2));
-  std::vector<Peer> peers;
-  for (int i = 0; i < 2; ++i) {
-    peers.push_back(Peer::tcp(server.tcp()));
-    peers.back().send(request_frame(1, "hold", ""));
-    server.gate.wait_until_entered();
-  }
+  std::vector<Peer> peers = two_in_flight(server);
   Peer next = Peer::tcp(server.tcp());
   EXPECT_FALSE(is_served(next));
   EXPECT_EQ(next.receive_to_end(), "");
@@ -69,12 +75,7 @@ TEST(ServerPlaces, nobody_who_has_begun_a_request_loses_his_place) {
 
 TEST(ServerPlaces, a_silent_connection_over_the_limit_holds_no_place) {
   RunningServer server(with_places(2));
-  std::vector<Peer> peers;
-  for (int i = 0; i < 2; ++i) {
-    peers.push_back(Peer::tcp(server.tcp()));
-    peers.back().send(request_frame(1, "hold", ""));
-    server.gate.wait_until_entered();
-  }
+  std::vector<Peer> peers = two_in_flight(server);
   std::vector<Peer> silent;
   for (int i = 0; i < 10; ++i) silent.push_back(Peer::tcp(server.tcp()));
   server.wait_for([](const Statistics& counts) { return counts.connections_open == 12; });
