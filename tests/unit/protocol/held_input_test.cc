@@ -1,5 +1,5 @@
-// Input that a splitter holds: in all tests the buffer it was pushed from is overwritten as soon as it
-// is held.
+// Input that a splitter holds: in all tests the buffer it was pushed from is overwritten as soon as
+// it is held.
 #include <gtest/gtest.h>
 
 #include <algorithm>
